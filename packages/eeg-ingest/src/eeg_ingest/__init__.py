@@ -1,0 +1,1 @@
+"""EEG recordings, as they are published, into one harmonized patch store."""

@@ -1,0 +1,1 @@
+"""LaBraM: masked pre-training, fine-tuning, evaluation and embeddings."""
