@@ -23,6 +23,7 @@ class Channel:
 
     `name` is the file's own label. `type` and `sfreq_hz` are what the file and its label say.
     `unit` is the unit that the file declares (`uV`, `mV`, `V`, `nV`), or None where it declares none.
+    Samples outside `limits_uv` sit at the converter's limits (half a step inside them, so that rounding does not matter).
     """
 
     name: str
@@ -31,6 +32,7 @@ class Channel:
     unit: str | None
     highpass_hz: float | None = None
     lowpass_hz: float | None = None
+    limits_uv: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -76,12 +78,3 @@ class Recording(ABC):
     @abstractmethod
     def read_uv(self, channels: Sequence[int], start_sample: int, stop_sample: int) -> npt.NDArray[np.float32]:
         """Read (len(channels), stop - start) in µV. `channels` are indices into `self.channels`."""
-
-    def read_rails(
-        self, channels: Sequence[int], start_sample: int, stop_sample: int
-    ) -> npt.NDArray[np.bool_] | None:
-        """Tell which of the same samples sit at the converter's limits; None where the format has no limits."""
-        return None
-
-    def close(self) -> None:
-        """Let go of open files."""
