@@ -1,0 +1,138 @@
+"""Batches: sets of patches with coordinates, so that one batch mixes montages and lengths.
+
+Shapes: B batch, N patches, C channels, A seconds, S samples of a patch (200).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+PATCH_SAMPLES = 200  # one second at 200 Hz
+MODEL_UNIT_UV = 100.0  # the paper feeds 0.1 mV, so that values lie about in -1..1 (section 1.3)
+MAX_PATCHES = 256  # the paper's longest sequence: 64 channels of 4 s, 32 of 8 s
+MAX_SECONDS = 16  # learned embeddings of the second in the window
+NO_CODE = -1
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Windows of different montages, padded to the longest.
+
+    A window's patches are channel-major: patch n = c * A + a. Padding comes last, with patches 0, channel 0,
+    time 0, valid False.
+
+    Attributes:
+        patches: (B, N, S) float32, in units of 100 µV.
+        channel: (B, N) int64, the channel's slot in the vocabulary, 1..128.
+        time: (B, N) int64, the second in the window, 0..15.
+        valid: (B, N) bool, False at padding.
+        window: (B,) int64, the index of each window among those that the batch was drawn from.
+        codes: (B, N) int64, one code per patch and -1 where there is none; None when no codes were asked for.
+    """
+
+    patches: Tensor
+    channel: Tensor
+    time: Tensor
+    valid: Tensor
+    window: Tensor
+    codes: Tensor | None = None
+
+    def __len__(self) -> int:
+        return int(self.window.shape[0])
+
+    def to(self, device: torch.device | str) -> Batch:
+        """Return the same batch on `device`; from pinned memory the copy does not wait."""
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> Batch:
+        """Return the same batch in page-locked memory, from which a GPU copies on its own."""
+        return self._each(Tensor.pin_memory)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        return Batch(
+            patches=change(self.patches),
+            channel=change(self.channel),
+            time=change(self.time),
+            valid=change(self.valid),
+            window=change(self.window),
+            codes=None if self.codes is None else change(self.codes),
+        )
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One window before it enters a batch.
+
+    Attributes:
+        signal: (C, A, S) int16 or float32; `signal * scale` is in units of 100 µV.
+        scale: what one step of `signal` is worth: 0.001 for a store's int16 (0.1 µV), 0.01 for µV, 1 for model units.
+        channel: (C,) vocabulary slots, 1..128, one for each channel.
+        codes: (C, A) codes, -1 where there is none, or None.
+        window: the window's index.
+    """
+
+    signal: NDArray[np.int16] | NDArray[np.float32]
+    scale: float
+    channel: NDArray[np.int64]
+    codes: NDArray[np.int32] | NDArray[np.int64] | None = None
+    window: int = 0
+
+
+def collate(samples: Sequence[Sample]) -> Batch:
+    """Pad windows to the longest and stack them.
+
+    Codes enter the batch if any sample has them; samples without get -1 throughout.
+
+    Raises:
+        ValueError: no samples; a sample that is not (C, A, 200); channel slots or codes of another shape; a window
+            above 16 s.
+    """
+    if not samples:
+        raise ValueError("Cannot make a batch: expected at least one window, found none.")
+    for sample in samples:
+        _check(sample)
+    n_patches = max(sample.signal.shape[0] * sample.signal.shape[1] for sample in samples)
+    shape = (len(samples), n_patches)
+    patches = np.zeros((*shape, PATCH_SAMPLES), dtype=np.float32)
+    channel = np.zeros(shape, dtype=np.int64)
+    time = np.zeros(shape, dtype=np.int64)
+    valid = np.zeros(shape, dtype=np.bool_)
+    codes = np.full(shape, NO_CODE, dtype=np.int64) if any(sample.codes is not None for sample in samples) else None
+    for row, sample in enumerate(samples):
+        n_channels, n_seconds, _ = sample.signal.shape
+        n = n_channels * n_seconds
+        into = patches[row, :n].reshape(n_channels, n_seconds, PATCH_SAMPLES)
+        np.multiply(sample.signal, np.float32(sample.scale), out=into, dtype=np.float32)
+        channel[row, :n] = np.repeat(sample.channel, n_seconds)
+        time[row, :n] = np.tile(np.arange(n_seconds), n_channels)
+        valid[row, :n] = True
+        if codes is not None and sample.codes is not None:
+            codes[row, :n] = sample.codes.reshape(n)
+    return Batch(
+        patches=torch.from_numpy(patches),
+        channel=torch.from_numpy(channel),
+        time=torch.from_numpy(time),
+        valid=torch.from_numpy(valid),
+        window=torch.tensor([sample.window for sample in samples], dtype=torch.int64),
+        codes=None if codes is None else torch.from_numpy(codes),
+    )
+
+
+def _check(sample: Sample) -> None:
+    shape = sample.signal.shape
+    if len(shape) != 3 or shape[2] != PATCH_SAMPLES or 0 in shape:
+        raise ValueError(f"Window {sample.window} has a wrong shape: expected (C, A, {PATCH_SAMPLES}), found {shape}.")
+    if shape[1] > MAX_SECONDS:
+        raise ValueError(f"Window {sample.window} is too long: expected at most {MAX_SECONDS} s, found {shape[1]} s.")
+    if sample.channel.shape != shape[:1]:
+        raise ValueError(
+            f"Window {sample.window} has wrong channel slots: expected {shape[0]}, found shape {sample.channel.shape}."
+        )
+    if sample.codes is not None and sample.codes.shape != shape[:2]:
+        raise ValueError(f"Window {sample.window} has wrong codes: expected {shape[:2]}, found {sample.codes.shape}.")
