@@ -1,0 +1,168 @@
+"""The codebook: nearest neighbours on the unit sphere, learned by moving averages (paper, section 2.3).
+
+Shapes: B batch, N patches, V vectors, W code width, K codes.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+KMEANS_ROUNDS = 10
+BLOCK_ENTRIES = 2**24  # similarities held at once: 64 MiB, where 32,000 patches times 8192 codes would take 1 GiB
+RECENT_BATCHES = 100
+
+
+class Quantized(NamedTuple):
+    """Vectors (B, N, W) with the gradient of their input, codes (B, N) with -1 at padding, and the commitment loss."""
+
+    vectors: Tensor
+    codes: Tensor
+    loss: Tensor
+
+
+class CodebookUsage(NamedTuple):
+    """How many codes are chosen at all, and exp(entropy) of how often: K when all are chosen equally often."""
+
+    in_use: int
+    perplexity: float
+
+
+class NormEMAQuantizer(nn.Module):
+    """A codebook of unit vectors that follows the encoder by an exponential moving average.
+
+    The first batch in training sets the codes by k-means over the samples of all processes, and every later batch moves
+    them by statistics summed over all processes, so that all processes hold the same codebook. `usage` (K,) is the
+    moving average of how often a code is chosen in a training batch; unlike in the official code evaluation leaves it.
+    """
+
+    codebook: Tensor
+    usage: Tensor
+    started: Tensor
+
+    def __init__(self, n_codes: int, code_width: int, *, decay: float = 0.99, commitment: float = 1.0) -> None:
+        super().__init__()
+        self.decay = decay
+        self.commitment = commitment
+        self.register_buffer("codebook", torch.zeros(n_codes, code_width))
+        self.register_buffer("usage", torch.zeros(n_codes))
+        self.register_buffer("started", torch.tensor(False))
+
+    def forward(self, z: Tensor, valid: Tensor | None) -> Quantized:
+        """Replace vectors (B, N, W) by their nearest codes; learn from the valid ones (B, N) when training.
+
+        Raises:
+            RuntimeError: in evaluation, when the codebook was never set.
+        """
+        z = F.normalize(z.float(), dim=-1)
+        flat = z.detach().flatten(0, -2)
+        weight = torch.ones_like(flat[:, 0]) if valid is None else valid.flatten().to(flat.dtype)
+        if self.training and not self.started:
+            self.start(flat[weight.bool()])
+        nearest = self._nearest(flat)
+        vectors = F.embedding(nearest, self.codebook).view_as(z)
+        error = (vectors - z).square().mean(-1).flatten()
+        loss = self.commitment * (error * weight).sum() / weight.sum()
+        if self.training:
+            self._update(flat, nearest, weight)
+        return Quantized(z + (vectors - z).detach(), _codes(nearest, z, valid), loss)
+
+    @torch.no_grad()
+    def encode(self, z: Tensor, valid: Tensor | None) -> Tensor:
+        """Return the nearest codes (B, N) int64 to vectors (B, N, W), -1 at padding, without learning from them.
+
+        Raises:
+            RuntimeError: when the codebook was never set.
+        """
+        flat = F.normalize(z.float(), dim=-1).flatten(0, -2)
+        return _codes(self._nearest(flat), z, valid)
+
+    @torch.no_grad()
+    def start(self, samples: Tensor, generator: torch.Generator | None = None) -> None:
+        """Set the codes by k-means over unit vectors (V, W) of all processes; drawn with `generator` on the CPU."""
+        gathered = _gather(samples)
+        if not _distributed() or dist.get_rank() == 0:
+            self.codebook.copy_(spherical_kmeans(gathered, len(self.codebook), generator))
+        if _distributed():
+            dist.broadcast(self.codebook, src=0)
+        self.started.fill_(True)
+
+    def codebook_usage(self) -> CodebookUsage:
+        """Return how many codes were chosen in the last 100 training batches or so, and the perplexity over them."""
+        in_use = self.usage > (1 - self.decay) * self.decay**RECENT_BATCHES
+        share = self.usage / self.usage.sum().clamp_min(1e-12)
+        entropy = -torch.special.xlogy(share, share).sum()
+        return CodebookUsage(int(in_use.sum()), math.exp(entropy.item()) if in_use.any() else 0.0)
+
+    def _nearest(self, flat: Tensor) -> Tensor:
+        if not self.started:
+            raise RuntimeError("codes of an untrained tokenizer: expected a codebook, found none. Train it first.")
+        return nearest_codes(flat, self.codebook)
+
+    @torch.no_grad()
+    def _update(self, flat: Tensor, codes: Tensor, weight: Tensor) -> None:
+        """Move each chosen code towards the mean of its vectors (V, W); the others stay."""
+        counts = torch.zeros_like(self.usage).index_add_(0, codes, weight)
+        sums = torch.zeros_like(self.codebook).index_add_(0, codes, flat * weight.unsqueeze(-1))
+        if _distributed():
+            dist.all_reduce(counts)
+            dist.all_reduce(sums)
+        self.usage.lerp_(counts, 1 - self.decay)
+        means = F.normalize(sums / counts.clamp_min(1).unsqueeze(-1), dim=-1)
+        means = torch.where(counts.unsqueeze(-1) > 0, means, self.codebook)
+        self.codebook.copy_(F.normalize(self.codebook.lerp(means, 1 - self.decay), dim=-1))
+
+
+def nearest_codes(vectors: Tensor, codebook: Tensor) -> Tensor:
+    """Return the index (V,) of the nearest code (K, W) to each vector (V, W): by cosine, as codes have unit length.
+
+    Half of the codes' squared length is taken off, so that the answer also holds for a codebook of other lengths.
+    """
+    half_square = codebook.square().sum(1) / 2
+    block = max(1, BLOCK_ENTRIES // len(codebook))
+    return torch.cat([(part @ codebook.T - half_square).argmax(1) for part in torch.split(vectors, block)])
+
+
+def spherical_kmeans(samples: Tensor, n_codes: int, generator: torch.Generator | None) -> Tensor:
+    """Return `n_codes` unit vectors (K, W) that summarize unit vectors (V, W); they start as some of these."""
+    if len(samples) == 0:
+        raise ValueError("start of the codebook: expected patches in the first batch, found none. Check the windows.")
+    if len(samples) >= n_codes:
+        chosen = torch.randperm(len(samples), generator=generator)[:n_codes]
+    else:
+        chosen = torch.randint(len(samples), (n_codes,), generator=generator)
+    means = samples[chosen.to(samples.device)]
+    for _ in range(KMEANS_ROUNDS):
+        nearest = nearest_codes(samples, means)
+        counts = torch.bincount(nearest, minlength=n_codes).unsqueeze(-1)
+        sums = torch.zeros_like(means).index_add_(0, nearest, samples)
+        means = torch.where(counts > 0, F.normalize(sums, dim=-1), means)
+    return means
+
+
+def _codes(nearest: Tensor, z: Tensor, valid: Tensor | None) -> Tensor:
+    codes = nearest.view(z.shape[:-1])
+    return codes if valid is None else codes.masked_fill(~valid, -1)
+
+
+def _distributed() -> bool:
+    return dist.is_available() and dist.is_initialized()
+
+
+def _gather(samples: Tensor) -> Tensor:
+    """Return the samples (V, W) of all processes in their order; processes may hold different numbers."""
+    if not _distributed():
+        return samples
+    length = torch.tensor([len(samples)], device=samples.device)
+    lengths = [torch.zeros_like(length) for _ in range(dist.get_world_size())]
+    dist.all_gather(lengths, length)
+    longest = int(torch.cat(lengths).max())
+    padded = F.pad(samples, (0, 0, 0, longest - len(samples)))
+    parts = [torch.empty_like(padded) for _ in lengths]
+    dist.all_gather(parts, padded)
+    return torch.cat([part[: int(n)] for part, n in zip(parts, lengths, strict=True)])

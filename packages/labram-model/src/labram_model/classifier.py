@@ -1,0 +1,85 @@
+"""Classification with a backbone: fine-tuning's model (paper, section 2.5).
+
+Shapes: B batch, N patches, D width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+from eeg_tokenizer.backbone import Backbone, BackboneConfig, init_weights, valid_or_none
+from eeg_tokenizer.batches import Batch
+from eeg_tokenizer.official import OfficialNames, backbone_config, load_official, shape_of, to_official
+from eeg_tokenizer.transformer import NORM_EPS
+from torch import Tensor, nn
+
+HEAD_SCALE = 0.001  # first predictions near chance, so the head's noise does not disturb the pre-trained layers
+
+OFFICIAL_NAMES = OfficialNames(
+    renames=(
+        ("fc_norm.", "fc_norm."),
+        ("head.", "head."),
+        ("", "backbone."),
+    ),
+    untrained={},
+)
+
+
+class Classifier(nn.Module):
+    """Backbone, the mean over the valid patches, LayerNorm, and a linear head.
+
+    cls takes its own position (slot 0), also when pre-training gave it the first channel's, as in the official code.
+    """
+
+    def __init__(self, config: BackboneConfig, n_classes: int) -> None:
+        super().__init__()
+        self.config = replace(config, cls_position="slot_0", mask_token=False, final_norm=False)
+        self.n_classes = n_classes
+        self.backbone = Backbone(self.config)
+        self.fc_norm = nn.LayerNorm(config.width, eps=NORM_EPS)
+        self.head = nn.Linear(config.width, n_classes)
+        init_weights(self.head)
+        with torch.no_grad():
+            self.head.weight.mul_(HEAD_SCALE)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Return the logits (B, n_classes) of a batch of windows."""
+        out: Tensor = self.head(self.features(batch))
+        return out
+
+    def features(self, batch: Batch) -> Tensor:
+        """Return one embedding (B, D) for each window, which the head reads."""
+        valid = valid_or_none(batch.valid)
+        patches = self.backbone(batch.patches, batch.channel, batch.time, valid)[:, 1:]
+        if valid is None:
+            mean = patches.mean(1)
+        else:
+            mean = (patches * valid.unsqueeze(-1)).sum(1) / valid.sum(1, keepdim=True)
+        out: Tensor = self.fc_norm(mean)
+        return out
+
+    @classmethod
+    def from_pretrained(cls, backbone: Backbone, n_classes: int, *, drop_path: float = 0.0) -> Classifier:
+        """Start from a pre-trained backbone; its final norm and mask token are left out, norm and head are fresh."""
+        model = cls(replace(backbone.config, drop_path=drop_path), n_classes)
+        dropped = ("norm.", "mask_token")
+        weights = {name: value for name, value in backbone.state_dict().items() if not name.startswith(dropped)}
+        model.backbone.load_state_dict(weights)
+        return model
+
+    @classmethod
+    def from_official(cls, state: Mapping[str, Tensor]) -> Classifier:
+        """Build the model of an official fine-tuning state dict.
+
+        Raises:
+            OfficialStateError: when a tensor is missing, unexpected, or of another shape.
+        """
+        model = cls(backbone_config(state, ""), shape_of(state, "head.weight")[0])
+        load_official(model, state, OFFICIAL_NAMES)
+        return model
+
+    def to_official(self) -> dict[str, Tensor]:
+        """Return the official state dict of this model."""
+        return to_official(self, OFFICIAL_NAMES, {})

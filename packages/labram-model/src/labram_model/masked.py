@@ -1,0 +1,105 @@
+"""Masked pre-training: predict the codes of hidden patches (paper, section 2.4).
+
+Shapes: B batch, N patches, D width, K codes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from eeg_tokenizer.backbone import INIT_STD, Backbone, BackboneConfig, init_weights, valid_or_none
+from eeg_tokenizer.batches import NO_CODE, Batch
+from eeg_tokenizer.official import OfficialNames, backbone_config, load_official, shape_of, to_official
+from torch import Tensor, nn
+
+OFFICIAL_NAMES = OfficialNames(
+    renames=(("student.", "backbone."), ("lm_head.", "head.")),
+    untrained={
+        "student.lm_head.weight": "lm_head.weight",
+        "student.lm_head.bias": "lm_head.bias",
+        "projection_head.0.weight": "student.blocks.0.attn.proj.weight",
+        "projection_head.0.bias": "student.blocks.0.attn.proj.bias",
+    },
+)
+
+
+class MaskedOutput(NamedTuple):
+    """The loss with gradient, its two parts without, and the share of codes predicted right."""
+
+    loss: Tensor
+    parts: dict[str, Tensor]
+    accuracy: Tensor
+
+
+class MaskedModel(nn.Module):
+    """A backbone that sees some patches and predicts the codes of the hidden ones, for a mask and for its complement.
+
+    Each patch is hidden in exactly one of the two passes (symmetric masking), and is predicted there alone.
+    """
+
+    def __init__(self, config: BackboneConfig, n_codes: int) -> None:
+        super().__init__()
+        self.config = config
+        self.n_codes = n_codes
+        self.backbone = Backbone(config)
+        self.head = nn.Linear(config.width, n_codes)
+        self.backbone.reset_parameters(cut=INIT_STD, patch_embed=True)
+        init_weights(self.head, cut=INIT_STD)
+        self.untrained: dict[str, Tensor] = {}  # of an official state, for `to_official`
+
+    def forward(self, batch: Batch, codes: Tensor, mask: Tensor) -> MaskedOutput:
+        """Return the cross-entropy over the masked patches plus that over the others.
+
+        Args:
+            batch: B windows.
+            codes: (B, N) int64 targets; patches without a code (-1) and padding count nowhere.
+            mask: (B, N) bool, True for patches hidden in the first pass; the second hides the other valid ones.
+        """
+        codes = codes.masked_fill(~batch.valid, NO_CODE)
+        logits = self.logits(batch, mask)
+        nats = F.cross_entropy(logits.transpose(1, 2), codes, ignore_index=NO_CODE, reduction="none")
+        has_code = codes != NO_CODE
+        parts = {"masked": _mean(nats, has_code & mask), "complement": _mean(nats, has_code & ~mask)}
+        accuracy = _mean((logits.detach().argmax(-1) == codes).float(), has_code)
+        loss = parts["masked"] + parts["complement"]
+        return MaskedOutput(loss, {name: part.detach() for name, part in parts.items()}, accuracy)
+
+    def logits(self, batch: Batch, mask: Tensor) -> Tensor:
+        """Return (B, N, K): for each patch what the pass that hides it predicts, both passes run as one batch."""
+        valid = valid_or_none(batch.valid)
+        embedded = self.backbone.embed(batch.patches, valid)
+        features = self.backbone.encode(
+            torch.cat([embedded, embedded]),
+            torch.cat([batch.channel, batch.channel]),
+            torch.cat([batch.time, batch.time]),
+            None if valid is None else torch.cat([valid, valid]),
+            torch.cat([mask, ~mask]),
+        )
+        masked, complement = features[:, 1:].chunk(2)
+        out: Tensor = self.head(torch.where(mask.unsqueeze(-1), masked, complement))
+        return out
+
+    @classmethod
+    def from_official(cls, state: Mapping[str, Tensor]) -> MaskedModel:
+        """Build the model of an official state dict, whose cls takes the first channel's position.
+
+        Raises:
+            OfficialStateError: when a tensor is missing, unexpected, or of another shape.
+        """
+        config = replace(backbone_config(state, "student."), cls_position="first_channel")
+        model = cls(config, shape_of(state, "lm_head.weight")[0])
+        model.untrained = load_official(model, state, OFFICIAL_NAMES)
+        return model
+
+    def to_official(self) -> dict[str, Tensor]:
+        """Return the official state dict of this model."""
+        return to_official(self, OFFICIAL_NAMES, self.untrained)
+
+
+def _mean(values: Tensor, chosen: Tensor) -> Tensor:
+    """Average values (B, N) over the chosen patches; 0 when there is none."""
+    return (values * chosen).sum() / chosen.sum().clamp_min(1)
