@@ -9,10 +9,13 @@ import numpy.typing as npt
 from scipy import fft, signal
 
 from eeg_ingest.demo.brain import Signal, fft_samples, shaped_noise
-from eeg_ingest.demo.head import Leads, near
+from eeg_ingest.demo.head import Leads, near, sites
 from eeg_ingest.demo.subject import STATES, Block
 
-_EYES = np.array([[-0.25, 1.05, -0.3], [0.25, 1.05, -0.3]])  # outside of the unit sphere, below Fp1 and Fp2
+_EYES = np.array(
+    [[-0.45, 1.25, -0.6], [0.45, 1.25, -0.6]]
+)  # before the head and below it, so that Fz gets a third of Fp1
+_UP = np.array([0.0, 0.0, 1.0])
 _MUSCLES = ("FT7", "FT8", "TP9", "TP10", "AF7", "AF8")
 
 
@@ -31,8 +34,10 @@ def blinks(blocks: Sequence[Block], n_samples: int, sfreq_hz: float, rng: np.ran
 
 
 def eye_topography(leads: Leads) -> npt.NDArray[np.float32]:
-    """How both eyes reach the electrodes (C,), 1 at Fp1 or Fp2."""
-    return np.asarray(sum(leads.topography(eye, np.array([0, 0, 1.0])) for eye in _EYES) / 2, np.float32)
+    """How the lids of both eyes reach the electrodes (C,), 1 at Fp1."""
+    with_fp1 = Leads(np.concatenate([leads.electrodes, sites(("Fp1",))]), leads.reference)
+    both = np.sum([with_fp1.topography(eye, _UP) for eye in _EYES], axis=0)
+    return np.asarray(both[:-1] / both[-1], np.float32)
 
 
 def muscle_bursts(leads: Leads, n_samples: int, sfreq_hz: float, rng: np.random.Generator) -> Signal:

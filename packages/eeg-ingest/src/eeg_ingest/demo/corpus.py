@@ -9,7 +9,6 @@ from functools import partial
 from importlib import resources
 from pathlib import Path
 
-import mne
 import numpy as np
 
 from eeg_ingest.demo import formats
@@ -44,6 +43,9 @@ def _sites(text: str) -> tuple[str, ...]:
 
 
 _CLINIC = _sites("Fp1 Fp2 F3 F4 C3 C4 P3 P4 O1 O2 F7 F8 T3 T4 T5 T6 Fz Cz Pz")
+_BIOSEMI = _sites(
+    "Fp1 AF3 F7 F3 FC1 FC5 T7 C3 CP1 CP5 P7 P3 Pz PO3 O1 Oz O2 PO4 P4 P8 CP6 CP2 C4 T8 FC6 FC2 F4 F8 AF4 Fp2 Fz Cz"
+)
 _ACTICAP = _sites(
     "Fp1 Fz F3 F7 FT9 FC5 FC1 C3 T7 TP9 CP5 CP1 Pz P3 P7 O1 Oz O2 P4 P8 TP10 CP6 CP2 Cz C4 T8 FT10 FC6 FC2 F4 F8 Fp2"
 )
@@ -76,7 +78,7 @@ SOURCES = (
     DemoSource(
         name="biosemi",
         cap=Cap(
-            sites=tuple(mne.channels.make_standard_montage("biosemi32").ch_names),
+            sites=_BIOSEMI,
             names=tuple(f"A{i}" for i in range(1, 33)),
             reference=("C1",),
             sfreq_hz=512,
