@@ -1,0 +1,109 @@
+"""Reading stretches of signal: many windows at once, at any sample, through TensorStore."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorstore as ts
+
+from eeg_store.contract import SFREQ_HZ, StoreError, sentence
+from eeg_store.shards import context, open_array
+
+if TYPE_CHECKING:
+    from eeg_store.store import Store
+
+
+class WindowReader:
+    """Reads windows, seconds, quality and codes of a store, concurrently. It may be sent to other processes.
+
+    Stretches that were never written, a lost shard and damaged bytes are errors (StoreError), not zeros. A store that
+    grows is followed: an array is opened again when a read goes past its known end.
+    `concurrency` bounds the threads that read and decode; by default TensorStore takes one for each core.
+    """
+
+    def __init__(self, store: Store, concurrency: int | None = None) -> None:
+        self._path = store.path
+        self._concurrency = concurrency
+        self._context: ts.Context | None = None
+        self._open: dict[str, ts.TensorStore] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_path": self._path, "_concurrency": self._concurrency, "_context": None, "_open": {}}
+
+    def read(self, windows: Sequence[tuple[str, int, int]]) -> list[npt.NDArray[np.int16]]:
+        """Read windows (array path, start_sample, n_seconds). Return int16 (C, n_seconds, 200) for each, in order.
+
+        `start_sample` counts samples of 200 Hz from the array's start. A window that does not start on a whole second
+        is a view into a slightly larger array. Raise StoreError.
+        """
+        stretches = []
+        for path, start_sample, n_seconds in windows:
+            first = start_sample // SFREQ_HZ
+            stop = -(-start_sample // SFREQ_HZ) + n_seconds
+            stretches.append((path, first, stop - first))
+        blocks = self._read(stretches, transpose=True)
+        return [
+            _cut(block, start_sample % SFREQ_HZ, n_seconds)
+            for block, (_, start_sample, n_seconds) in zip(blocks, windows, strict=True)
+        ]
+
+    def read_seconds(self, array_path: str, first_second: int, n_seconds: int) -> npt.NDArray[np.int16]:
+        """Read int16 (n_seconds, C, 200). Raise StoreError."""
+        return self._read([(array_path, first_second, n_seconds)])[0]
+
+    def read_quality(self, array_path: str, first_second: int, n_seconds: int) -> npt.NDArray[np.float32]:
+        """Read the quality numbers beside a signal array, float32 (n_seconds, C, 5). Raise StoreError."""
+        return self._read([(_beside(array_path, "quality"), first_second, n_seconds)])[0]
+
+    def read_codes(self, tokenizer_hash: str, stretches: Sequence[tuple[str, int, int]]) -> list[npt.NDArray[np.int32]]:
+        """Read codes of stretches (signal array path, first_second, n_seconds). Return int32 (n_seconds, C) for each.
+
+        -1 where there is no code, as in recordings that are not in `Store.codes_done`. Raise StoreError.
+        """
+        name = f"codes/{tokenizer_hash[:16]}"
+        return self._read([(_beside(path, name), first, n) for path, first, n in stretches])
+
+    def _read(self, stretches: Sequence[tuple[str, int, int]], *, transpose: bool = False) -> list[npt.NDArray[Any]]:
+        """Read (second, channel, ...) of each stretch, or (channel, second, ...) with `transpose`."""
+        parts = []
+        for path, first, n_seconds in stretches:
+            part = self._array(path, first, first + n_seconds)[first : first + n_seconds]
+            parts.append(part.transpose([1, 0, 2]) if transpose else part)
+        with ts.Batch() as batch:  # one visit to a shard for all windows in it
+            futures = [part.read(batch=batch) for part in parts]
+        try:
+            return [np.asarray(future.result()) for future in futures]
+        except (ValueError, OSError) as error:
+            action = "Read only seconds of rows in Store.recordings(), and run Store.validate()"
+            raise StoreError(sentence("reading failed", self._path, "stored seconds", error, action)) from error
+
+    def _array(self, path: str, first: int, stop: int) -> ts.TensorStore:
+        if path not in self._open or stop > self._open[path].shape[0]:
+            if self._context is None:
+                self._context = context(self._concurrency)
+            # Codes say themselves where there is none; signal and quality cannot.
+            fill_missing = "/codes/" in path
+            self._open[path] = open_array(self._path / path, self._context, fill_missing=fill_missing)
+        n_seconds = self._open[path].shape[0]
+        if not 0 <= first <= stop <= n_seconds:
+            action = "Read only seconds of rows in Store.recordings()"
+            found = f"seconds {first} to {stop}"
+            raise StoreError(sentence("reading failed", path, f"seconds within 0 to {n_seconds}", found, action))
+        return self._open[path]
+
+
+def _beside(signal_path: str, name: str) -> str:
+    """Return the path of an array of the same source and montage."""
+    return f"{signal_path.rsplit('/', 1)[0]}/{name}"
+
+
+def _cut(block: npt.NDArray[np.int16], offset: int, n_seconds: int) -> npt.NDArray[np.int16]:
+    """Cut (C, n_seconds, 200) out of (C, seconds, 200), `offset` samples after its start."""
+    if offset == 0:
+        return block
+    n_channels = len(block)
+    samples = block.reshape(n_channels, -1)[:, offset : offset + n_seconds * SFREQ_HZ]
+    return samples.reshape(n_channels, n_seconds, SFREQ_HZ)
