@@ -1,0 +1,147 @@
+"""One pass from a recording's own rate to 200 Hz: band-pass, mains notch and resampling, in constant memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import scipy.fft
+
+from eeg_ingest import filters
+from eeg_ingest.blocks import TAPER_S, Block, Plan, blocks_of, lay_out, plan_blocks
+from eeg_ingest.filters import SFREQ_OUT_HZ, band_of, exact_rate, kernels, notch_freqs_hz, response
+from eeg_ingest.quality import QualityMeter
+from eeg_ingest.recording import IngestError, Recording
+from eeg_ingest.source_block import SourceBlock
+
+__all__ = ["HARMONIZE_SPEC", "SCALE_UV", "HarmonizedBlock", "band_of", "harmonize", "quantize", "stored_seconds"]
+
+SCALE_UV = 0.1
+INT16_MAX = 32767  # -32768 is not used, so the range is symmetric
+MAX_READ_VALUES = 2**24  # of all channels that are read together: 64 MB
+
+HARMONIZE_SPEC: dict[str, Any] = {
+    "harmonize_version": 1,
+    "sfreq_hz": SFREQ_OUT_HZ,
+    "low_hz": filters.LOW_HZ,
+    "high_hz": filters.HIGH_HZ,
+    "filter": "FIR firwin hamming zero-phase, lengths and transitions of mne.filter.create_filter",
+    "notch": "line frequency and multiples below the band's end",
+    "notch_width": filters.NOTCH_WIDTH,
+    "notch_transition_hz": filters.NOTCH_TRANSITION_HZ,
+    "edges": "odd reflection",
+    "taper_s": TAPER_S,
+    "resample": "fft",
+    "scale_uv": SCALE_UV,
+    "non_finite": "linear interpolation",
+}
+"""Every constant that changes the stored numbers, for the store's spec hash. `harmonize_version` counts the methods."""
+
+
+@dataclass(frozen=True)
+class HarmonizedBlock:
+    """A whole seconds of the segment number `segment`: `signal_uv` (A, C, 200) and `quality` (A, C, 5).
+
+    The measures are those of `eeg_store.QUALITY_MEASURES`, in that order.
+    """
+
+    signal_uv: npt.NDArray[np.float32]
+    quality: npt.NDArray[np.float32]
+    segment: int
+
+
+def stored_seconds(recording: Recording) -> list[int]:
+    """Whole seconds of each segment; what is left over at a segment's end is not stored."""
+    rate = exact_rate(recording.sfreq_hz)
+    return [int(segment.n_samples / rate) for segment in recording.segments]
+
+
+def quantize(signal_uv: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.int16], int]:
+    """Round to steps of 0.1 µV, half to even; returns also how many samples saturate, beyond ±3276.7 µV."""
+    steps = signal_uv * np.float32(1 / SCALE_UV)
+    np.rint(steps, out=steps)
+    beyond = 0
+    if steps.size and max(steps.max(), -steps.min()) > INT16_MAX:
+        beyond = int(np.count_nonzero(np.abs(steps) > INT16_MAX))
+        np.clip(steps, -INT16_MAX, INT16_MAX, out=steps)
+    return steps.astype(np.int16), beyond
+
+
+def harmonize(recording: Recording, indices: Sequence[int], *, line_freq_hz: float | None) -> Iterator[HarmonizedBlock]:
+    """Do what MNE's `raw.filter(0.1, 75)`, `raw.notch_filter(...)` and an exact `raw.resample(200)` do to the channels.
+
+    Yields blocks of bounded size in the order of the segments; no filter crosses a segment's end. Sample k of a
+    segment's output lies k / 200 s after its first sample. Samples that are not finite are bridged, and counted in the
+    quality and, at the end, in a warning of the recording. Raises `IngestError` if no segment holds a whole second, or
+    the rate is none that EEG has.
+    """
+    seconds = stored_seconds(recording)
+    if not any(seconds):
+        longest_s = max((segment.n_samples for segment in recording.segments), default=0) / recording.sfreq_hz
+        found = (
+            f"{longest_s:.3g} s long" if len(seconds) <= 1 else f"longest of {len(seconds)} segments {longest_s:.3g} s"
+        )
+        raise IngestError(f"{found}: shorter than one second, so there is nothing to store. Leave the file out.")
+    notches_hz = notch_freqs_hz(line_freq_hz, recording.sfreq_hz)
+    return _harmonize(recording, list(indices), seconds, line_freq_hz, notches_hz)
+
+
+def _harmonize(
+    recording: Recording,
+    indices: list[int],
+    seconds: list[int],
+    line_freq_hz: float | None,
+    notches_hz: tuple[float, ...],
+) -> Iterator[HarmonizedBlock]:
+    rate = exact_rate(recording.sfreq_hz)
+    kernel_s = sum(len(kernel) for kernel in kernels(recording.sfreq_hz, notches_hz)) / recording.sfreq_hz
+    meter = QualityMeter(rate, [recording.channels[index] for index in indices], line_freq_hz)
+    for number, (segment, n_seconds) in enumerate(zip(recording.segments, seconds, strict=True)):
+        if not n_seconds:
+            continue
+        plan = plan_blocks(rate, kernel_s, n_seconds, len(indices))
+        gain = response(recording.sfreq_hz, notches_hz, plan.n_in, plan.n_out)
+        at_once = max(1, MAX_READ_VALUES // plan.n_in)
+        for block in blocks_of(plan, n_seconds):
+            shape = (block.stop_s - block.first_s, len(indices))
+            result = HarmonizedBlock(
+                np.empty((*shape, SFREQ_OUT_HZ), np.float32), np.empty((*shape, 5), np.float32), number
+            )
+            for first in range(0, len(indices), at_once):
+                columns = slice(first, min(first + at_once, len(indices)))
+                source = SourceBlock.read(recording, segment, indices[columns], block.start, block.start + plan.n_in)
+                _filter(source, plan, block, gain, result.signal_uv[:, columns])
+                meter.measure(source, columns, block.first_s, result.signal_uv[:, columns], result.quality[:, columns])
+            yield result
+    recording.warnings.extend(meter.warnings())
+
+
+def _filter(
+    source: SourceBlock,
+    plan: Plan,
+    block: Block,
+    gain: npt.NDArray[np.float32],
+    signal_uv: npt.NDArray[np.float32],
+) -> None:
+    """Filter and resample one block of C channels into `signal_uv` (A, C, 200), a few channels at a time."""
+    if block.shift:
+        bins = np.arange(len(gain), dtype=np.float64)
+        gain = (gain * np.exp(2j * np.pi * block.shift / plan.n_in * bins)).astype(np.complex64)
+    else:
+        gain = np.repeat(gain, 2)  # for real and imaginary parts side by side
+    n_kept = SFREQ_OUT_HZ * (block.stop_s - block.first_s)
+    kept = slice(plan.margin_s * SFREQ_OUT_HZ, plan.margin_s * SFREQ_OUT_HZ + n_kept)
+    rows = 8 if plan.n_in <= 2**16 else 4  # scipy transforms this many at once, and they stay in the cache
+    padded = np.empty((min(rows, len(source.uv)), plan.n_in), np.float32)
+    for first in range(0, len(source.uv), rows):
+        part = source.uv[first : first + rows]
+        laid_out = padded[: len(part)]
+        lay_out(part, laid_out, plan, block, source.n_samples)
+        spectrum = scipy.fft.rfft(laid_out, workers=1)[:, : plan.n_bins]
+        spectrum_parts = spectrum if block.shift else spectrum.view(np.float32)
+        spectrum_parts *= gain
+        filtered = scipy.fft.irfft(spectrum, plan.n_out, overwrite_x=True, workers=1)
+        signal_uv[:, first : first + rows] = filtered[:, kept].reshape(len(part), -1, SFREQ_OUT_HZ).swapaxes(0, 1)

@@ -1,0 +1,137 @@
+"""Quality of each second and channel, measured on the source samples of that second and on what is stored of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from math import floor
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from eeg_ingest.filters import notch_freqs_hz
+from eeg_ingest.recording import Channel
+from eeg_ingest.source_block import SourceBlock
+
+STORED_RANGE_UV = 3276.75  # what rounds to more than 32767 steps of 0.1 µV
+_ROWS = 4  # channels at a time: they stay in the cache
+
+Floats = npt.NDArray[np.float32]
+
+
+class QualityMeter:
+    """Measures the blocks of one recording, and counts the samples that are not finite numbers.
+
+    The measures, in the store's order: `flat`, the share of samples equal to the one before; `clipped`, the share at
+    the converter's limits, or of stored samples beyond the int16 range where that is larger; `amplitude_uv`, the
+    standard deviation of the stored second; `line_noise`, the share of the source second's variance at the mains
+    frequency and those multiples that lie in the stored band (the larger of 50 and 60 Hz if the mains is unknown, 0 if
+    the rate is too low to tell); `non_finite`, the share of NaN and infinite samples.
+    """
+
+    def __init__(self, rate_hz: Fraction, channels: Sequence[Channel], line_freq_hz: float | None) -> None:
+        self._rate_hz = rate_hz
+        self._names = [channel.name for channel in channels]
+        self._limits_uv = np.array([channel.limits_uv or (-np.inf, np.inf) for channel in channels], np.float32)
+        mains_hz = (50.0, 60.0) if line_freq_hz is None else (line_freq_hz,)
+        self._tones_hz = [tones for f in mains_hz if (tones := notch_freqs_hz(f, float(rate_hz)))]
+        self._n_bridged = np.zeros(len(channels), np.int64)
+        self._n_measured = 0
+
+    def measure(self, source: SourceBlock, columns: slice, first_s: int, signal_uv: Floats, quality: Floats) -> None:
+        """Measure `signal_uv` (A, C, 200), which begins at the segment's second `first_s`, into `quality` (A, C, 5)."""
+        edges = range(first_s, first_s + len(signal_uv) + 1)
+        starts = np.array([floor(second * self._rate_hz) for second in edges]) - source.start
+        lengths = np.diff(starts)
+        for length in np.unique(lengths):  # one if the rate is whole, else two
+            chosen = lengths == length
+            bases = [_tone_basis(tones, int(length), float(self._rate_hz)) for tones in self._tones_hz]
+            for first in range(0, len(source.uv), _ROWS):
+                rows = slice(first, first + _ROWS)
+                seconds = _cut(source.uv[rows], starts[:-1], chosen, int(length))
+                known = (
+                    None
+                    if source.non_finite is None
+                    else ~_cut(source.non_finite[rows], starts[:-1], chosen, int(length))
+                )
+                out = quality[chosen, rows]
+                out[..., 0] = _flat(source.uv[rows], seconds, known, starts[:-1][chosen]).T
+                out[..., 1] = _clipped(seconds, self._limits_uv[columns][rows]).T
+                out[..., 3] = _tone_share(seconds, bases).T
+                out[..., 4] = 0 if known is None else 1 - known.mean(axis=2, dtype=np.float32).T
+                quality[chosen, rows] = out
+        quality[..., 1] = np.maximum(quality[..., 1], _saturated(signal_uv))
+        quality[..., 2] = signal_uv.std(axis=2)
+        if columns.start == 0:
+            self._n_measured += int(starts[-1] - starts[0])
+        if source.non_finite is not None:
+            self._n_bridged[columns] += source.non_finite[:, starts[0] : starts[-1]].sum(axis=1)
+
+    def warnings(self) -> list[str]:
+        """What the user must know about the samples that were bridged."""
+        rows = np.flatnonzero(self._n_bridged)
+        if not len(rows):
+            return []
+        names = ", ".join(self._names[row] for row in rows)
+        n_bridged, n_samples = self._n_bridged.sum(), len(rows) * self._n_measured
+        return [f"non-finite samples in {names}: {n_bridged} of {n_samples}, bridged; see quality"]
+
+
+def _cut(
+    samples: npt.NDArray[Any], starts: npt.NDArray[np.int64], chosen: npt.NDArray[np.bool_], length: int
+) -> npt.NDArray[Any]:
+    """The chosen seconds (C, A, length) of `samples` (C, S); a view where they are all of them."""
+    if chosen.all():
+        stop = starts[0] + len(starts) * length
+        return samples[:, starts[0] : stop].reshape(len(samples), len(starts), length)
+    return samples[:, starts[chosen][:, None] + np.arange(length)]
+
+
+def _flat(
+    samples: Floats, seconds: Floats, known: npt.NDArray[np.bool_] | None, starts: npt.NDArray[np.int64]
+) -> Floats:
+    """(C, A): share of samples equal to the one before, which for a second's first sample is in `samples` (C, S)."""
+    equal = np.empty(seconds.shape, np.bool_)
+    np.equal(seconds[..., 1:], seconds[..., :-1], out=equal[..., 1:])
+    equal[..., 0] = (seconds[..., 0] == samples[:, starts - 1]) & (starts > 0)
+    if known is not None:
+        equal &= known
+    return np.asarray(equal.mean(axis=2, dtype=np.float32))
+
+
+def _clipped(seconds: Floats, limits_uv: Floats) -> Floats:
+    """(C, A): share of samples outside the limits (C, 2)."""
+    low, high = limits_uv.T[:, :, None, None]
+    if (
+        seconds.size == 0
+        or not ((seconds.min(axis=(1, 2)) < low[:, 0, 0]) | (seconds.max(axis=(1, 2)) > high[:, 0, 0])).any()
+    ):
+        return np.zeros(seconds.shape[:2], np.float32)
+    return np.asarray(((seconds < low) | (seconds > high)).mean(axis=2, dtype=np.float32))
+
+
+def _saturated(signal_uv: Floats) -> Floats | float:
+    """(A, C): share of samples that int16 cannot hold."""
+    if max(signal_uv.max(), -signal_uv.min()) <= STORED_RANGE_UV:
+        return 0.0
+    return np.asarray((np.abs(signal_uv) > STORED_RANGE_UV).mean(axis=2, dtype=np.float32))
+
+
+def _tone_basis(tones_hz: Sequence[float], length: int, sfreq_hz: float) -> Floats:
+    """Cosines and sines (length, 2 x tones), scaled so that squared projections add up to the tones' power."""
+    phase = 2 * np.pi * np.arange(length)[:, None] / sfreq_hz * np.array(tones_hz)
+    return np.asarray(np.hstack([np.cos(phase), np.sin(phase)]) * np.sqrt(2) / length, np.float32)
+
+
+def _tone_share(seconds: Floats, bases: Sequence[Floats]) -> Floats:
+    """(C, A): the largest share of the variance that one of the sets of tones has."""
+    share = np.zeros(seconds.shape[:2], np.float32)
+    if not bases:
+        return share
+    centred = seconds - seconds.mean(axis=2, keepdims=True)
+    variance = np.einsum("cas,cas->ca", centred, centred) / seconds.shape[2]
+    for basis in bases:
+        power = np.square(centred @ basis).sum(axis=2)
+        np.maximum(share, np.divide(power, variance, out=np.zeros_like(power), where=variance > 0), out=share)
+    return np.minimum(share, 1, out=share)
