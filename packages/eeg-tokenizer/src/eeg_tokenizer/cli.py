@@ -1,0 +1,135 @@
+"""The command `eeg-tokenizer`."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+from eeg_store import StoreError
+
+from eeg_tokenizer.checkpoint import CheckpointError
+from eeg_tokenizer.distributed import DeviceError
+from eeg_tokenizer.encode import encode_store
+from eeg_tokenizer.run import RunError
+from eeg_tokenizer.train import TrainOptions, train_tokenizer
+from eeg_tokenizer.training import TrainingError
+from eeg_tokenizer.windows import WindowsError
+
+WRONG_USAGE = (StoreError, WindowsError, RunError, CheckpointError, DeviceError)
+FAILED = (TrainingError, OSError)
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+T = TypeVar("T")
+
+StorePath = Annotated[Path, typer.Option("--store", help="The store that eeg-ingest built.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+
+
+@app.callback()
+def _log_to_stderr() -> None:
+    """Train a tokenizer of EEG patches on a store, and write its codes beside the signal."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+
+
+@app.command()
+def train(
+    *,
+    store: StorePath,
+    output: Annotated[Path, typer.Option(help="Directory for the checkpoints, metrics.jsonl and curves.png.")],
+    steps: Annotated[int | None, typer.Option(min=1, help="Optimizer steps.  [default: 100 epochs]")] = None,
+    size: Annotated[str | None, typer.Option(help="tiny or base.  [default: base on a GPU, else tiny]")] = None,
+    codes: Annotated[int | None, typer.Option(min=2, help="Codes in the codebook.  [default: the size's]")] = None,
+    code_dim: Annotated[int | None, typer.Option(min=1, help="Width of a code.  [default: the size's]")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Windows of a step, over all processes.  [default: 128 a GPU, else 32]")
+    ] = None,
+    lr: Annotated[
+        float | None, typer.Option(min=1e-9, help="Highest learning rate.  [default: 5e-5 for base, 1e-3 for tiny]")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of weights, batches and held-out subjects.")] = 0,
+    checkpoint_every: Annotated[
+        int | None, typer.Option(min=1, help="Steps.  [default: a fifth of all, at most 1000]")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the output directory.")] = False,
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Train a VQ-NSP tokenizer. Under torchrun, each process takes its share of every batch."""
+    options = TrainOptions(
+        store=store,
+        output=output,
+        steps=steps,
+        size=size,
+        n_codes=codes,
+        code_width=code_dim,
+        batch_size=batch_size,
+        lr=lr,
+        seed=seed,
+        checkpoint_every=checkpoint_every,
+        resume=resume,
+        device=device,
+    )
+    result = _run(lambda: train_tokenizer(options))
+    if result.summary:
+        _report(result.summary, _trained(result.summary), as_json=as_json)
+    raise typer.Exit(result.exit_code)
+
+
+@app.command()
+def encode(
+    *,
+    store: StorePath,
+    tokenizer: Annotated[Path, typer.Option(help="Directory of a trained tokenizer.")],
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Write a tokenizer's codes into the store, for every recording that has none of it yet."""
+    summary = _run(lambda: encode_store(store, tokenizer, device=device))
+    _report(summary, _encoded(summary), as_json=as_json)
+
+
+def main() -> None:
+    """Run the command."""
+    app()
+
+
+def _run(command: Callable[[], T]) -> T:
+    """Run a command; what a user can put right becomes a message and an exit code."""
+    try:
+        return command()
+    except WRONG_USAGE as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(2) from error
+    except FAILED as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(1) from error
+
+
+def _report(summary: dict[str, Any], text: str, *, as_json: bool) -> None:
+    typer.echo(json.dumps(summary) if as_json else text)
+
+
+def _trained(summary: dict[str, Any]) -> str:
+    lines = [f"Tokenizer in {summary['output']}: {summary['steps']} steps, loss {summary['loss']:.4f}."]
+    if summary["stopped_by"]:
+        lines[0] += f" Stopped by {summary['stopped_by']}; go on with --resume."
+    held_out = summary["held_out"]
+    if held_out:
+        lines.append(
+            f"Held-out subjects: loss {held_out['loss']:.4f}, {held_out['codes_in_use']} of {summary['n_codes']} codes "
+            f"in use, perplexity {held_out['perplexity']:.1f}."
+        )
+    return "\n".join(lines)
+
+
+def _encoded(summary: dict[str, Any]) -> str:
+    return (
+        f"Wrote {summary['codes']} codes for {summary['recordings']} recordings "
+        f"({summary['recordings_before']} had theirs) under tokenizer {summary['tokenizer'][:16]}."
+    )

@@ -1,0 +1,76 @@
+"""One process, or one of many under torchrun."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+
+
+class DeviceError(ValueError):
+    """The device asked for is not on this machine."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where this process computes, and which of the processes it is."""
+
+    device: torch.device
+    rank: int = 0
+    world_size: int = 1
+
+    @property
+    def writes(self) -> bool:
+        """Whether this process writes the files of the run."""
+        return self.rank == 0
+
+
+def choose_device(name: str, local_rank: int = 0) -> torch.device:
+    """Return the device for "auto", "cpu" or "cuda".
+
+    Raises:
+        DeviceError: an unknown name, or "cuda" where there is none.
+    """
+    if name not in ("auto", "cpu", "cuda"):
+        raise DeviceError(f"Unknown device in --device: expected auto, cpu or cuda, found {name!r}.")
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise DeviceError("No GPU for --device cuda: expected a CUDA device, found none. Use --device cpu.")
+    return torch.device("cuda", local_rank) if available and name != "cpu" else torch.device("cpu")
+
+
+@contextmanager
+def join(device: str) -> Iterator[Place]:
+    """Choose the device and, where torchrun set WORLD_SIZE, join its processes until the block ends.
+
+    Raises:
+        DeviceError: as `choose_device`.
+    """
+    world_size = int(os.environ.get("WORLD_SIZE", "1"))
+    chosen = choose_device(device, int(os.environ.get("LOCAL_RANK", "0")))
+    if chosen.type == "cuda":
+        torch.cuda.set_device(chosen)
+    elif "OMP_NUM_THREADS" not in os.environ:
+        # Torch counts the machine's cores; a container or a batch system may have given this process fewer.
+        torch.set_num_threads(min(torch.get_num_threads(), len(os.sched_getaffinity(0))))
+    if world_size == 1:
+        yield Place(chosen)
+        return
+    dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+    try:
+        yield Place(chosen, dist.get_rank(), dist.get_world_size())
+    finally:
+        dist.destroy_process_group()
+
+
+def mean_over_ranks(values: Mapping[str, float], place: Place) -> dict[str, float]:
+    """Average each number over the processes; every process must call it with the same names."""
+    if place.world_size == 1:
+        return dict(values)
+    total = torch.tensor(list(values.values()), dtype=torch.float64, device=place.device)
+    dist.all_reduce(total)
+    return dict(zip(values, (total / place.world_size).tolist(), strict=True))

@@ -1,0 +1,263 @@
+"""Train the VQ-NSP tokenizer on a store (paper, section 2.3 and Table 3)."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from eeg_store import Store
+from torch import nn
+
+from eeg_tokenizer import checkpoint
+from eeg_tokenizer.batches import Batch
+from eeg_tokenizer.distributed import Place, join
+from eeg_tokenizer.loader import BatchLoader, StoredWindows
+from eeg_tokenizer.run import RunError, start_run
+from eeg_tokenizer.schedule import adamw
+from eeg_tokenizer.training import Outcome, Plan, StepLoss, fit
+from eeg_tokenizer.vqnsp import TOKENIZER_SIZES, VQNSP, VQNSPConfig
+from eeg_tokenizer.windows import Windows, cut_windows, data_digest, hold_out
+
+logger = logging.getLogger(__name__)
+
+STRIDE_SECONDS = 1
+EPOCHS = 100
+WARMUP_SHARE = 0.1  # of the steps, as 10 of the paper's 100 epochs
+MIN_LR_SHARE = 0.2  # of the highest rate, as the paper's 1e-5 of 5e-5
+BETAS = (0.9, 0.99)
+WEIGHT_DECAY = 1e-4
+PEAK_LR = {"tiny": 1e-3, "base": 5e-5}  # base: the paper's; tiny: learns a small store within a few hundred steps
+CPU_BATCH = 32
+GPU_BATCH = 128  # for each GPU, as the paper's 1024 on eight
+HELD_OUT_SHARE = 0.1  # of the subjects
+SCORED_WINDOWS = 256  # of the held-out ones, evenly spread
+MOST_STEPS_UNSAVED = 1000
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """What `eeg-tokenizer train` is asked for; None takes the default of the size or the device.
+
+    Attributes:
+        store: the store's path.
+        output: directory of the run.
+        steps: optimizer steps; None for the paper's 100 epochs.
+        size: a key of `TOKENIZER_SIZES`; None is "base" on a GPU and "tiny" on a CPU.
+        n_codes: codes in the codebook; None is the size's.
+        code_width: width of a code; None is the size's.
+        batch_size: windows of a batch over all processes; None is 128 for each GPU, or 32 for each process on CPUs.
+        lr: the highest learning rate; None is `PEAK_LR`.
+        seed: of the weights, the batches and the held-out subjects.
+        checkpoint_every: steps; None is a fifth of all, at most 1000.
+        resume: go on with the run in `output`, if there is one.
+        device: "auto", "cpu" or "cuda".
+    """
+
+    store: Path
+    output: Path
+    steps: int | None = None
+    size: str | None = None
+    n_codes: int | None = None
+    code_width: int | None = None
+    batch_size: int | None = None
+    lr: float | None = None
+    seed: int = 0
+    checkpoint_every: int | None = None
+    resume: bool = False
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """The summary that `--json` prints (empty but in the first process), and the process's exit code."""
+
+    summary: dict[str, Any]
+    exit_code: int
+
+
+@dataclass(frozen=True)
+class _Setup:
+    """The options with every default filled in."""
+
+    size: str
+    config: VQNSPConfig
+    batch_size: int
+    plan: Plan
+
+    def lasting(self) -> dict[str, Any]:
+        """Return the options that change the result, which a resumed run must repeat."""
+        return {
+            "size": self.size,
+            "codes": self.config.n_codes,
+            "code_dim": self.config.code_width,
+            "batch_size": self.batch_size,
+            "steps": self.plan.steps,
+            "lr": self.plan.lr,
+            "seed": self.plan.seed,
+        }
+
+
+def train_tokenizer(options: TrainOptions) -> TrainResult:
+    """Train a tokenizer into `options.output`, in this process or as one of torchrun's.
+
+    Raises:
+        StoreError: no store, or a damaged one.
+        WindowsError: a store without windows.
+        DeviceError: no such device.
+        RunError: an unknown size, or an output directory with a run that this one may not continue.
+        TrainingError: a loss that is not finite.
+        OSError: the output cannot be written.
+    """
+    store = Store.open(options.store)
+    with join(options.device) as place:
+        windows = cut_windows(store, stride_seconds=STRIDE_SECONDS)
+        training, held_out = hold_out(windows, share=HELD_OUT_SHARE, seed=options.seed)
+        setup = _setup(options, place, len(training))
+        counts = {"training": len(training), "held_out": len(held_out or ()), "left_out": windows.n_left_out}
+        config = {
+            "model": "vqnsp",
+            "config": asdict(setup.config),
+            "options": setup.lasting(),
+            "data": {"store_digest": data_digest(store)},
+        }
+        if place.writes:
+            start_run(options.output, config, resume=options.resume)
+            _log_start(setup, counts, place)
+        torch.manual_seed(setup.plan.seed)
+        model = VQNSP(setup.config).to(place.device)
+        loader = BatchLoader(
+            StoredWindows(store, training).read,
+            len(training),
+            batch_size=setup.batch_size,
+            seed=setup.plan.seed,
+            rank=place.rank,
+            world_size=place.world_size,
+        )
+        outcome = fit(
+            model,
+            adamw(model, betas=BETAS, weight_decay=WEIGHT_DECAY),
+            batches=loader.batches,
+            loss_of=vqnsp_loss(model),
+            evaluate=None if held_out is None else _evaluation(store, held_out, setup.batch_size, place),
+            plan=setup.plan,
+            place=place,
+            run=options.output,
+            config=config,
+            first_record={"windows": counts},
+        )
+    return TrainResult(_summary(options.output, setup, counts, outcome) if place.writes else {}, outcome.exit_code)
+
+
+def vqnsp_loss(vqnsp: VQNSP) -> Callable[[nn.Module, Batch], StepLoss]:
+    """Return the loss of a batch, with how many codes the last batches used."""
+
+    def loss_of(model: nn.Module, batch: Batch) -> StepLoss:
+        out = model(batch)  # `vqnsp`, or what wraps it
+        usage = vqnsp.quantizer.codebook_usage()
+        return StepLoss(out.loss, out.parts, {"codes_in_use": usage.in_use, "perplexity": usage.perplexity})
+
+    return loss_of
+
+
+@torch.no_grad()
+def score(model: nn.Module, batches: Iterable[Batch], *, n_codes: int) -> dict[str, float]:
+    """Return the mean loss and its parts, the codes in use and their perplexity, over batches that do not teach."""
+    sums: dict[str, float] = defaultdict(float)
+    chosen = torch.zeros(n_codes, dtype=torch.float64)
+    n_windows = 0
+    for batch in batches:
+        out = model(batch)
+        n_windows += len(batch)
+        for name, value in {"loss": out.loss, **out.parts}.items():
+            sums[name] += float(value) * len(batch)
+        chosen += torch.bincount(out.codes[batch.valid], minlength=n_codes).cpu()
+    share = chosen / chosen.sum()
+    return {
+        **{name: value / n_windows for name, value in sums.items()},
+        "codes_in_use": int((chosen > 0).sum()),
+        "perplexity": float(torch.exp(-torch.special.xlogy(share, share).sum())),
+    }
+
+
+def _setup(options: TrainOptions, place: Place, n_windows: int) -> _Setup:
+    """Fill in what was not asked for."""
+    on_gpu = place.device.type == "cuda"
+    size = options.size or ("base" if on_gpu else "tiny")
+    if size not in TOKENIZER_SIZES:
+        raise RunError(f"Unknown size in --size: expected {' or '.join(TOKENIZER_SIZES)}, found {size!r}.")
+    batch_size = options.batch_size or (GPU_BATCH if on_gpu else CPU_BATCH) * place.world_size
+    if batch_size % place.world_size:
+        raise RunError(
+            f"Cannot share a batch over {place.world_size} processes: expected a --batch-size that they divide, "
+            f"found {batch_size}. Choose another."
+        )
+    paper = TOKENIZER_SIZES[size]
+    steps = options.steps or math.ceil(EPOCHS * n_windows / batch_size)
+    lr = options.lr or PEAK_LR[size]
+    return _Setup(
+        size=size,
+        config=replace(
+            paper,
+            n_codes=options.n_codes or paper.n_codes,
+            code_width=options.code_width or paper.code_width,
+            decoder=replace(paper.decoder, vector_width=options.code_width or paper.code_width),
+        ),
+        batch_size=batch_size,
+        plan=Plan(
+            steps=steps,
+            lr=lr,
+            min_lr=lr * MIN_LR_SHARE,
+            warmup_steps=math.ceil(steps * WARMUP_SHARE),
+            checkpoint_every=options.checkpoint_every or min(MOST_STEPS_UNSAVED, math.ceil(steps / 5)),
+            seed=options.seed,
+        ),
+    )
+
+
+def _evaluation(
+    store: Store, held_out: Windows, batch_size: int, place: Place
+) -> Callable[[nn.Module], dict[str, float]]:
+    """Return the scoring of a model on a fixed choice of the held-out windows."""
+    chosen = np.linspace(0, len(held_out) - 1, min(SCORED_WINDOWS, len(held_out))).astype(np.int64)
+    stored = StoredWindows(store, held_out)
+
+    def evaluate(model: nn.Module) -> dict[str, float]:
+        parts = np.split(chosen, range(batch_size, len(chosen), batch_size))
+        batches = (stored.read(part).to(place.device) for part in parts)
+        return score(model, batches, n_codes=len(model.get_buffer("quantizer.codebook")))
+
+    return evaluate
+
+
+def _log_start(setup: _Setup, counts: dict[str, int], place: Place) -> None:
+    logger.info(
+        "Training a %s tokenizer of %d codes on %s: %d windows, %d steps of %d windows.",
+        setup.size,
+        setup.config.n_codes,
+        place.device,
+        counts["training"],
+        setup.plan.steps,
+        setup.batch_size,
+    )
+    if counts["held_out"] == 0:
+        logger.warning("No held-out scores: expected at least two known subjects in the store, found fewer.")
+
+
+def _summary(run: Path, setup: _Setup, counts: dict[str, int], outcome: Outcome) -> dict[str, Any]:
+    names = ("loss", "parts", "codes_in_use", "perplexity", "held_out")
+    return {
+        "output": str(run),
+        "steps": outcome.step,
+        "stopped_by": None if outcome.signal is None else outcome.signal.name,
+        "windows": counts,
+        "n_codes": setup.config.n_codes,
+        **{name: outcome.record.get(name) for name in names},
+        "tokenizer": checkpoint.content_hash(run),
+    }

@@ -1,0 +1,248 @@
+"""An index of the windows that a store's recordings give, small enough for ten million of them.
+
+Shapes: W windows, R recordings, C channels, A seconds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from eeg_store import QUALITY_MEASURES, Store, WindowReader
+from eeg_store.channels import slot_of
+from numpy.typing import NDArray
+
+from eeg_tokenizer.batches import MAX_PATCHES, MAX_SECONDS
+
+logger = logging.getLogger(__name__)
+
+_NON_FINITE = QUALITY_MEASURES.index("non_finite")
+_COLUMNS = ["recording", "source", "subject", "array", "first_second", "n_seconds", "segments"]
+
+
+# Where the windows of stored codes lie; written beside the codes, so that codes of another grid are never mistaken.
+GRID = {
+    "windows": "side by side from each segment's start, the last one shorter",
+    "most_patches": MAX_PATCHES,
+    "most_seconds": MAX_SECONDS,
+}
+
+
+class WindowsError(ValueError):
+    """A store that gives no windows."""
+
+
+@dataclass(frozen=True)
+class Montage:
+    """What the windows of one array share.
+
+    Attributes:
+        array: path of the signal array.
+        source: its source.
+        rows: (C,) which of the array's channels have a slot in the vocabulary.
+        slots: (C,) those slots, 1..128.
+        window_seconds: A, so that C * A is at most 256.
+    """
+
+    array: str
+    source: str
+    rows: NDArray[np.int64]
+    slots: NDArray[np.int64]
+    window_seconds: int
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Windows as parallel arrays; everything that windows share stands once.
+
+    Attributes:
+        montages: the arrays with a usable channel.
+        recordings: (R,) names of the recordings.
+        subjects: (R,) source and subject of each recording; None where the store does not know the subject.
+        montage: (R,) index into `montages`.
+        recording: (W,) index into `recordings`.
+        first_second: (W,) first second, counted along the array.
+        n_seconds: (W,) A, at most 16.
+        n_left_out: windows that were left out because a sample in them was not a number in the file.
+    """
+
+    montages: tuple[Montage, ...]
+    recordings: tuple[str, ...]
+    subjects: tuple[tuple[str, str] | None, ...]
+    montage: NDArray[np.int32]
+    recording: NDArray[np.int32]
+    first_second: NDArray[np.int64]
+    n_seconds: NDArray[np.uint8]
+    n_left_out: int
+
+    def __len__(self) -> int:
+        return int(self.recording.shape[0])
+
+    def select(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> Windows:
+        """Return the windows of a mask (W,) or of indices, in that order."""
+        return replace(
+            self,
+            recording=self.recording[chosen],
+            first_second=self.first_second[chosen],
+            n_seconds=self.n_seconds[chosen],
+        )
+
+    def of(self, index: int) -> Montage:
+        """Return the montage of a window."""
+        return self.montages[int(self.montage[self.recording[index]])]
+
+
+def window_seconds(n_channels: int) -> int:
+    """Return A, the seconds of a window: as many as 256 patches allow, at most 16 and at least 1."""
+    return max(1, min(MAX_SECONDS, MAX_PATCHES // n_channels))
+
+
+def cut_windows(store: Store, *, stride_seconds: int) -> Windows:
+    """Cut overlapping windows for training from all committed recordings.
+
+    Windows lie within unbroken segments and start every `stride_seconds` (every A where A is shorter) from the start of
+    the segment; a segment shorter than A gives one shorter window.
+
+    Raises:
+        WindowsError: the store gives no window.
+    """
+    return _cut(store, lambda seconds, length: _sliding(seconds, length, stride_seconds))
+
+
+def cut_grid(store: Store) -> Windows:
+    """Cut the windows of the code grid: side by side from each segment's start, the last one shorter.
+
+    A tokenizer attends over the window, so codes in a store hold for exactly these windows.
+
+    Raises:
+        WindowsError: the store gives no window.
+    """
+    return _cut(store, _side_by_side)
+
+
+def hold_out(windows: Windows, *, share: float, seed: int) -> tuple[Windows, Windows | None]:
+    """Return the windows to train on and those of held-out subjects: `share` of the subjects, at least one.
+
+    A recording without a subject is always trained on, since nobody knows whose it is. With fewer than two known
+    subjects nothing can be held out and the second is None.
+    """
+    present = np.unique(windows.recording)
+    subjects = sorted({subject for index in present if (subject := windows.subjects[index]) is not None})
+    if len(subjects) < 2:
+        return windows, None
+    n_held_out = max(1, round(share * len(subjects)))
+    order = np.random.default_rng(seed).permutation(len(subjects))
+    held_out = {subjects[index] for index in order[: min(n_held_out, len(subjects) - 1)]}
+    is_held_out = np.array([subject in held_out for subject in windows.subjects], dtype=np.bool_)
+    mask = is_held_out[windows.recording]
+    return windows.select(~mask), windows.select(mask)
+
+
+def data_digest(store: Store) -> str:
+    """Return a sha256 of what the store holds: its spec, and the committed recordings with their checksums."""
+    table = store.recordings(columns=["recording", "array", "n_seconds", "signal_sha256", "quality_sha256"])
+    digest = hashlib.sha256(store.spec_hash.encode())
+    for row in sorted(table.to_pylist(), key=lambda row: str(row["recording"])):
+        digest.update(json.dumps(row, sort_keys=True).encode())
+    return digest.hexdigest()
+
+
+def _sliding(n_seconds: int, length: int, stride: int) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    """Return starts and lengths in a segment: overlapping windows of one length, or one that is all of the segment."""
+    starts = np.arange(0, max(1, n_seconds - length + 1), min(stride, length), dtype=np.int64)
+    return starts, np.full(len(starts), min(length, n_seconds), dtype=np.uint8)
+
+
+def _side_by_side(n_seconds: int, length: int) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    """Return starts and lengths in a segment: windows without overlap, the last one shorter."""
+    starts = np.arange(0, n_seconds, length, dtype=np.int64)
+    return starts, np.minimum(length, n_seconds - starts).astype(np.uint8)
+
+
+_Cut = Callable[[int, int], tuple[NDArray[np.int64], NDArray[np.uint8]]]
+
+
+def _cut(store: Store, cut: _Cut) -> Windows:
+    """Apply `cut` (seconds of a segment, of a window) to all segments of recordings that have a usable channel."""
+    table = store.recordings(columns=_COLUMNS).to_pylist()
+    montages = _montages(store, sorted({row["array"] for row in table}))
+    place = {montage.array: index for index, montage in enumerate(montages)}
+    rows = [row for row in table if row["array"] in place]
+    reader = WindowReader(store)
+    recording, first_second, n_seconds = [], [], []
+    n_left_out = 0
+    for index, row in enumerate(rows):
+        montage = montages[place[row["array"]]]
+        starts, lengths = _cut_recording(row["segments"], montage.window_seconds, cut)
+        n_broken_before = np.concatenate([[0], np.cumsum(_broken_seconds(reader, row, montage))])
+        whole = n_broken_before[starts + lengths] == n_broken_before[starts]
+        n_left_out += int((~whole).sum())
+        recording.append(np.full(int(whole.sum()), index, dtype=np.int32))
+        first_second.append(starts[whole] + row["first_second"])
+        n_seconds.append(lengths[whole])
+    if n_left_out:
+        logger.warning("Left out %d windows that hold samples which were not numbers in the file.", n_left_out)
+    if sum(map(len, recording)) == 0:
+        raise WindowsError(
+            f"No windows in {store.path}: expected recordings of at least 1 s with a channel of the vocabulary, found "
+            f"{len(table)} recordings, {len(rows)} of them with such a channel, and {n_left_out} windows with samples "
+            "that are not numbers. Look at it with eeg-ingest inspect."
+        )
+    return Windows(
+        montages=montages,
+        recordings=tuple(row["recording"] for row in rows),
+        subjects=tuple(None if row["subject"] is None else (row["source"], row["subject"]) for row in rows),
+        montage=np.array([place[row["array"]] for row in rows], dtype=np.int32),
+        recording=np.concatenate(recording),
+        first_second=np.concatenate(first_second),
+        n_seconds=np.concatenate(n_seconds),
+        n_left_out=n_left_out,
+    )
+
+
+def _montages(store: Store, arrays: Sequence[str]) -> tuple[Montage, ...]:
+    """Describe the arrays that have a channel with a slot, and name the channels that have none."""
+    montages = []
+    for array in map(store.array, arrays):
+        slots = [slot_of(name) for name in array.channels]
+        unknown = [name for name, slot in zip(array.channels, slots, strict=True) if slot is None]
+        if unknown:
+            logger.warning("Channels of %s without a place in the vocabulary: %s.", array.path, ", ".join(unknown))
+        rows = np.array([row for row, slot in enumerate(slots) if slot is not None], dtype=np.int64)
+        if len(rows) == 0:
+            continue
+        montages.append(
+            Montage(
+                array=array.path,
+                source=array.source,
+                rows=rows,
+                slots=np.array([slot for slot in slots if slot is not None], dtype=np.int64),
+                window_seconds=window_seconds(len(rows)),
+            )
+        )
+    return tuple(montages)
+
+
+def _cut_recording(
+    segments: Sequence[Mapping[str, Any]], length: int, cut: _Cut
+) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    """Return starts, counted from the recording's first second, and lengths of all windows of a recording."""
+    starts, lengths = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.uint8)]
+    for segment in segments:
+        if segment["n_seconds"] > 0:
+            offsets, seconds = cut(segment["n_seconds"], length)
+            starts.append(offsets + segment["first_second"])
+            lengths.append(seconds)
+    return np.concatenate(starts), np.concatenate(lengths)
+
+
+def _broken_seconds(reader: WindowReader, row: Mapping[str, Any], montage: Montage) -> NDArray[np.bool_]:
+    """Return (seconds of the recording,) where a usable channel holds samples that were not numbers in the file."""
+    quality = reader.read_quality(row["array"], row["first_second"], row["n_seconds"])
+    broken: NDArray[np.bool_] = np.any(quality[:, montage.rows, _NON_FINITE] > 0, axis=1)
+    return broken
