@@ -55,7 +55,7 @@ class Block:
 
 @lru_cache(maxsize=64)
 def plan_blocks(rate_hz: Fraction, kernel_s: float, n_seconds: int, n_channels: int) -> Plan:
-    """Choose the cheapest pair of FFT lengths for a segment of `n_seconds`, given the length of all filters together."""
+    """Choose the cheapest pair of FFT lengths for a segment of `n_seconds`, given all filters' joint length."""
     margin_s = ceil(kernel_s / 2) + TAPER_S
     ratio = rate_hz / SFREQ_OUT_HZ
     most = max(MAX_SAMPLES, ceil(MIN_MAX_BLOCK_S * max(rate_hz, Fraction(SFREQ_OUT_HZ))))
