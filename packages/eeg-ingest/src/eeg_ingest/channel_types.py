@@ -1,0 +1,142 @@
+"""What a channel label says: electrode, reference, type of signal."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from eeg_store.channels import VOCABULARY, canonical_name
+
+from eeg_ingest.recording import ChannelType
+
+# Ends of a pair that are a reference and no second electrode: C4-A1, Fp1-LE, Fp1-M1Ref, FP1-AVG.
+_REFERENCE = re.compile(r"(a1|a2|a1a2|m1|m2|m1m2|le|ar|ref|cref|cle|avg|av|car|nose|cs\d|lm|rm)(ref)?", re.IGNORECASE)
+_EARS = ("a1", "a2", "m1", "m2")
+_LETTERED = re.compile(r"[A-H]\d{1,2}", re.IGNORECASE)
+# EDF+ labels start with the type of signal (Kemp & Olivan 2003, section 2.1.3); POL is Nihon Kohden's "no type".
+_PREFIX = re.compile(r"(EEG|POL|SEEG|ECG|EKG|EOG|EMG)[\s_:]+|(EEG)[-_ ]+(?=[A-Za-z])", re.IGNORECASE)
+_PREFIX_TYPE: dict[str, ChannelType] = {"ECG": "ecg", "EKG": "ecg", "EOG": "eog", "EMG": "emg"}
+_TYPE_PATTERNS: dict[ChannelType, tuple[str, ...]] = {
+    "ecg": (r"\w*(ECG|EKG)\w*",),
+    "eog": (r"\w*EOG\w*", r"[VH]EO[GLRUD]?\w{0,2}", r"[LR]OC"),
+    "emg": (r"\w*EMG\w*", r"chin\w*"),
+    "stim": (r"status", r"sti ?\d*", r"stim\w*", r"trig\w*", r"marker\w*", r"events?", r"din\d*", r"photic", r"mk"),
+    "ref": (r"vref", r"ref\d*", r"gnd", r"cms", r"drl", r"reference", r"ground", r"com"),
+    "misc": (
+        *(r"(acc|gyro|gyr|mag|quat)[\s_]*[xyz0-9]?\w*", r"[xyz]_?(acc|dir)\w*", r"\w*counter", r"interpolated"),
+        *(r"battery\w*", r"(raw_)?cq(_\w+)?", r"packet\w*", r"timestamp\w*", r"dc\d+", r"aux\w*", r"misc\w*"),
+        *(r"spo2", r"sao2\w*", r"osat", r"hr", r"pulse\w*", r"pleth\w*", r"resp\w*", r"temp\w*", r"gsr\w*", r"eda\w*"),
+        *(r"ibi", r"bursts", r"suppr", r"exg\d+", r"erg\d+", r"bio\d*", r"pg[12]", r"reref"),
+    ),
+}
+_TYPES = {kind: re.compile("|".join(patterns), re.IGNORECASE) for kind, patterns in _TYPE_PATTERNS.items()}
+_NUMBERED = re.compile(r"(eeg|ch|chan|channel|elec|electrode|e|[a-h])?[\s_.-]*0*(\d{1,3})", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Label:
+    """A channel label taken apart. `name` is the electrode (or pair), in the vocabulary's spelling where it has it."""
+
+    name: str
+    type: ChannelType | None
+    reference: str | None = None
+
+
+@cache
+def _sites() -> dict[str, str]:
+    """Electrode names of the 10-05 system, by their lower case: the vocabulary's single sites and MNE's."""
+    from eeg_ingest.caps import site_names  # noqa: PLC0415  MNE's montages load only when a label needs them
+
+    names = {name.lower(): name for name in site_names()}
+    return names | {name.lower(): name for name in VOCABULARY if "-" not in name}
+
+
+def is_electrode(name: str) -> bool:
+    """True for the name of a 10-05 site or a single name of the vocabulary, whatever its case."""
+    return name.lower() in _sites()
+
+
+def is_numbered(name: str) -> bool:
+    """True for names that only count: `1`, `E17`, `B32`, `EEG 003`, `Channel 5`."""
+    return _NUMBERED.fullmatch(name) is not None
+
+
+def parse_label(label: str) -> Label:
+    """Take a file's label apart: `EEG Fp1-REF` is FP1 against REF, `Fc5.` is FC5, `ECG ECG` is an ECG.
+
+    `type` is None where the label does not tell: no electrode, no known kind of signal.
+    A pair of two electrodes (`FP1-F7`) is one bipolar EEG channel; a pair of two references (`A2-A1`) is `ref`.
+    """
+    text = re.sub(r"\s+", " ", label.replace("\x00", " ")).strip().rstrip(".").strip()
+    prefix = _PREFIX.match(text)
+    if prefix:
+        rest = text[prefix.end() :].strip()
+        kind = _PREFIX_TYPE.get((prefix.group(1) or prefix.group(2)).upper())
+        return Label(rest or text, kind) if kind else _undecorated(rest)
+    return _undecorated(text)
+
+
+def _undecorated(text: str) -> Label:
+    """A label without its prefix: a site, a site against a reference, a pair of sites, or something else."""
+    first, _, second = (part.strip().rstrip(".") for part in text.partition("-"))
+    if not second or is_electrode(text):
+        return _single(text, None)
+    if first.lower() in _EARS and second.lower() in _EARS:
+        return Label(text, "ref")
+    if _REFERENCE.fullmatch(second):
+        return _single(first, re.sub(r"(?i)(?<=[a-z0-9])ref$", "", second))
+    if is_electrode(first) and is_electrode(second):
+        return Label(canonical_name(f"{canonical_name(first)}-{canonical_name(second)}"), "eeg")
+    single = _single(first, None)
+    return Label(text, single.type if single.type != "eeg" else None)
+
+
+def _single(name: str, reference: str | None) -> Label:
+    if is_electrode(name):
+        return Label(canonical_name(name), "eeg", reference)
+    for kind, pattern in _TYPES.items():
+        if pattern.fullmatch(name):
+            return Label(name, kind, reference)
+    return Label(name, None, reference)
+
+
+def is_lettered_cap(labels: Sequence[str]) -> bool:
+    """True where labels are BioSemi's A1, A2 ... B32: their A1 is no ear and their C3 is not the site C3."""
+    names = {label.strip().upper() for label in labels}
+    return {"A3", "A4"} <= names
+
+
+def is_lettered(label: str) -> bool:
+    """True for `A1` to `H32`, the names on a lettered cap."""
+    return _LETTERED.fullmatch(label.strip()) is not None
+
+
+def parse_labels(labels: Sequence[str]) -> list[Label]:
+    """Take all labels of a file apart, in its context.
+
+    On a lettered cap (BioSemi) the names count electrodes and are no sites. Names that only count (`1`, `E17`,
+    `Channel 5`) are EEG where the file names no site at all, and unused inputs where it does.
+    """
+    lettered = is_lettered_cap(labels)
+    parsed = [
+        Label(label.strip(), "eeg") if lettered and is_lettered(label) else parse_label(label) for label in labels
+    ]
+    if any(label.type == "eeg" for label in parsed):
+        return parsed
+    return [
+        Label(label.name, "eeg", label.reference) if label.type is None and is_numbered(label.name) else label
+        for label in parsed
+    ]
+
+
+def type_labels(labels: Sequence[str]) -> list[ChannelType]:
+    """Types of the channels of a file that gives none; a label that tells nothing is `misc`."""
+    return [label.type or "misc" for label in parse_labels(labels)]
+
+
+def common_reference(labels: Sequence[str]) -> str | None:
+    """The reference that all labels name, or None."""
+    references = {label.reference for label in parse_labels(labels)}
+    return references.pop() if len(references) == 1 else None

@@ -1,0 +1,181 @@
+"""EDF, EDF+, BDF and BDF+: samples are mapped from the file and scaled block by block."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from eeg_ingest.channel_types import common_reference, type_labels
+from eeg_ingest.readers.edf_events import clock_s, parse_record, segments_of_records, trigger_events
+from eeg_ingest.readers.edf_header import EdfHeader, EdfSignal, filter_edges_hz, read_header
+from eeg_ingest.recording import Channel, ChannelType, Event, IngestError, Recording, Segment
+from eeg_ingest.units import UV_PER_UNIT, is_undeclared, settle_unit, voltage_unit
+
+_BLOCK_RECORDS = 256
+_TRIGGER_BITS = 0xFFFF  # the low 16 of BioSemi's 24 status bits are trigger inputs; the others are device states
+_TRIGGER_LABELS = ("status", "trigger")
+
+
+class EdfRecording(Recording):
+    """One EDF or BDF file. The samples stay on disk (C channels, S samples)."""
+
+    def __init__(self, path: Path, unit: str | None = None) -> None:
+        header = read_header(path)
+        self._header = header
+        self._signals = [signal for signal in header.signals if not signal.is_annotation]
+        if not self._signals:
+            raise IngestError("The file holds annotations only, no signals.")
+        self._map = _map_samples(path, header)
+        labels = [signal.label for signal in self._signals]
+        types = [_type(signal, kind) for signal, kind in zip(self._signals, type_labels(labels), strict=True)]
+        self._uv = [_line_uv(signal, kind, unit) for signal, kind in zip(self._signals, types, strict=True)]
+        channels = tuple(
+            _channel(signal, kind, header.record_s, line)
+            for signal, kind, line in zip(self._signals, types, self._uv, strict=True)
+        )
+        sfreq_hz = _main_rate(channels)
+        self._record_samples = next(
+            signal.n_samples
+            for signal, channel in zip(self._signals, channels, strict=True)
+            if channel.sfreq_hz == sfreq_hz
+        )
+        segments, events = self._clock(sfreq_hz)
+        super().__init__(
+            format="bdf" if header.is_bdf else "edf",
+            sfreq_hz=sfreq_hz,
+            channels=channels,
+            segments=segments,
+            events=events,
+            files=(str(path),),
+            reference=common_reference([channel.name for channel in channels if channel.type == "eeg"]),
+            warnings=list(header.warnings),
+        )
+
+    def read_uv(self, channels: Sequence[int], start_sample: int, stop_sample: int) -> npt.NDArray[np.float32]:
+        """Read (len(channels), stop - start) in µV. See `Recording.read_uv`."""
+        if not 0 <= start_sample <= stop_sample <= self.n_samples:
+            raise IndexError(f"samples {start_sample} to {stop_sample} of {self.n_samples}")
+        out = np.empty((len(channels), stop_sample - start_sample), dtype=np.float32)
+        for row, index in enumerate(channels):
+            channel = self.channels[index]
+            if channel.sfreq_hz != self.sfreq_hz:
+                raise IngestError(
+                    f"Channel {channel.name!r} runs at {channel.sfreq_hz:g} Hz, not {self.sfreq_hz:g} Hz."
+                )
+            line = self._uv[index]
+            if line is None:
+                raise IngestError(f"Channel {channel.name!r} is no voltage or has no calibration.")
+            digital = self._digital(self._signals[index], start_sample, stop_sample)
+            # float64, because BioSemi's electrode offsets are millions of steps
+            out[row] = digital * line[0] + line[1]
+        return out
+
+    def _digital(self, signal: EdfSignal, start: int, stop: int) -> npt.NDArray[np.int_]:
+        """Samples [start, stop) of one signal, in its own rate."""
+        first, last = start // signal.n_samples, -(-stop // signal.n_samples)
+        part = self._map[first:last, signal.first_sample : signal.first_sample + signal.n_samples]
+        if self._header.is_bdf:
+            wide = np.zeros((*part.shape[:2], 4), dtype=np.uint8)
+            wide[..., 1:] = part
+            part = wide.view("<i4")[..., 0] >> 8
+        skip = start - first * signal.n_samples
+        return part.reshape(-1)[skip : skip + stop - start]
+
+    def _clock(self, sfreq_hz: float) -> tuple[tuple[Segment, ...], tuple[Event, ...]]:
+        """Segments and events on the file's clock, which starts with the first data record."""
+        header = self._header
+        texts = [parse_record(raw) for raw in self._annotation_bytes()]
+        onsets = [record.onset_s for record in texts]
+        zero_s = next((onset for onset in onsets[:1] if onset is not None), 0.0)
+        if header.continuity == "D":
+            if not texts:
+                raise IngestError("The file is interrupted (EDF+D) but has no annotation signal that says where.")
+            segments = segments_of_records(onsets, self._record_samples, sfreq_hz)
+        else:
+            segments = (Segment(0, header.n_records * self._record_samples, 0.0),)
+        events = [
+            Event(event.onset_s - zero_s, event.duration_s, event.label) for record in texts for event in record.events
+        ]
+        events += self._trigger_events(segments, sfreq_hz)
+        return segments, tuple(sorted(events, key=lambda event: event.onset_s))
+
+    def _annotation_bytes(self) -> Iterator[bytes]:
+        """The annotation signals of each data record."""
+        signals = [signal for signal in self._header.signals if signal.is_annotation]
+        for record in range(self._header.n_records if signals else 0):
+            parts = [self._map[record, s.first_sample : s.first_sample + s.n_samples].tobytes() for s in signals]
+            yield b"\x00".join(parts) + b"\x00"
+
+    def _trigger_events(self, segments: Sequence[Segment], sfreq_hz: float) -> list[Event]:
+        signals = [signal for signal in self._signals if signal.label.lower() in _TRIGGER_LABELS]
+        if not signals:
+            return []
+        signal = signals[0]
+        rate_hz = signal.n_samples / self._header.record_s
+        n_samples, step = self._header.n_records * signal.n_samples, _BLOCK_RECORDS * signal.n_samples
+        blocks = (
+            self._digital(signal, start, min(start + step, n_samples)).astype(np.int64) & _TRIGGER_BITS
+            for start in range(0, n_samples, step)
+        )
+        scale = sfreq_hz / rate_hz
+        return [
+            Event(clock_s(round(sample * scale), segments, sfreq_hz), 0.0, str(code))
+            for sample, code in trigger_events(blocks)
+        ]
+
+
+def _map_samples(path: Path, header: EdfHeader) -> npt.NDArray[Any]:
+    """The file's samples: int16 (records, samples of a record), or bytes (records, samples, 3) for BDF."""
+    shape: tuple[int, ...] = (header.n_records, header.record_samples)
+    if header.is_bdf:
+        return np.memmap(path, dtype=np.uint8, mode="r", offset=header.n_bytes, shape=(*shape, 3))
+    return np.memmap(path, dtype="<i2", mode="r", offset=header.n_bytes, shape=shape)
+
+
+def _type(signal: EdfSignal, by_label: ChannelType) -> ChannelType:
+    """A label may name an electrode, but a channel in per cent or Ohm is no EEG."""
+    if by_label == "eeg" and voltage_unit(signal.dimension) is None and not is_undeclared(signal.dimension):
+        return "misc"
+    return by_label
+
+
+def _line_uv(signal: EdfSignal, kind: ChannelType, unit: str | None) -> tuple[float, float] | None:
+    """Gain and offset from digital values to µV, or None for a channel that is no voltage."""
+    declared = voltage_unit(signal.dimension)
+    if kind == "eeg":
+        if np.isnan(signal.gain):
+            raise IngestError(
+                f"The calibration of {signal.label!r} is no line: physical {signal.physical_min:g} to "
+                f"{signal.physical_max:g} for digital {signal.digital_min:g} to {signal.digital_max:g}."
+            )
+        read_as = settle_unit(signal.label, declared, unit)
+    elif np.isnan(signal.gain) or (declared is None and (unit is None or not is_undeclared(signal.dimension))):
+        return None
+    else:
+        read_as = declared or str(unit)
+    factor = UV_PER_UNIT[read_as]
+    return signal.gain * factor, signal.offset * factor
+
+
+def _channel(signal: EdfSignal, kind: ChannelType, record_s: float, line: tuple[float, float] | None) -> Channel:
+    sfreq_hz = signal.n_samples / record_s
+    highpass_hz, lowpass_hz = filter_edges_hz(signal.prefilter, sfreq_hz)
+    limits_uv = None
+    if line is not None:
+        low, high = sorted((signal.digital_min, signal.digital_max))
+        ends = sorted((line[0] * (low + 0.5) + line[1], line[0] * (high - 0.5) + line[1]))
+        limits_uv = (ends[0], ends[1])
+    unit = voltage_unit(signal.dimension)
+    return Channel(signal.label, kind, sfreq_hz, unit, highpass_hz, lowpass_hz, limits_uv)
+
+
+def _main_rate(channels: Sequence[Channel]) -> float:
+    """The rate of most EEG channels, the higher on a tie; of all channels if none is EEG."""
+    rates = Counter(channel.sfreq_hz for channel in channels if channel.type == "eeg")
+    rates = rates or Counter(channel.sfreq_hz for channel in channels)
+    return max(rates, key=lambda rate: (rates[rate], rate))
