@@ -99,11 +99,17 @@ def collate(samples: Sequence[Sample]) -> Batch:
         _check(sample)
     n_patches = max(sample.signal.shape[0] * sample.signal.shape[1] for sample in samples)
     shape = (len(samples), n_patches)
-    patches = np.zeros((*shape, PATCH_SAMPLES), dtype=np.float32)
-    channel = np.zeros(shape, dtype=np.int64)
-    time = np.zeros(shape, dtype=np.int64)
-    valid = np.zeros(shape, dtype=np.bool_)
-    codes = np.full(shape, NO_CODE, dtype=np.int64) if any(sample.codes is not None for sample in samples) else None
+    # Memory of torch, which is aligned: kernels may round by alignment, and a repeated run must give equal numbers.
+    batch = Batch(
+        patches=torch.zeros((*shape, PATCH_SAMPLES)),
+        channel=torch.zeros(shape, dtype=torch.int64),
+        time=torch.zeros(shape, dtype=torch.int64),
+        valid=torch.zeros(shape, dtype=torch.bool),
+        window=torch.tensor([sample.window for sample in samples], dtype=torch.int64),
+        codes=torch.full(shape, NO_CODE) if any(sample.codes is not None for sample in samples) else None,
+    )
+    patches, channel, time, valid = (part.numpy() for part in (batch.patches, batch.channel, batch.time, batch.valid))
+    codes = None if batch.codes is None else batch.codes.numpy()
     for row, sample in enumerate(samples):
         n_channels, n_seconds, _ = sample.signal.shape
         n = n_channels * n_seconds
@@ -114,14 +120,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
         valid[row, :n] = True
         if codes is not None and sample.codes is not None:
             codes[row, :n] = sample.codes.reshape(n)
-    return Batch(
-        patches=torch.from_numpy(patches),
-        channel=torch.from_numpy(channel),
-        time=torch.from_numpy(time),
-        valid=torch.from_numpy(valid),
-        window=torch.tensor([sample.window for sample in samples], dtype=torch.int64),
-        codes=None if codes is None else torch.from_numpy(codes),
-    )
+    return batch
 
 
 def _check(sample: Sample) -> None:

@@ -8,34 +8,38 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from eeg_tokenizer.metrics import read_metrics
 
+_COLUMNS = 3
 _MOST_POINTS = 500
-_RATES = {"lr": "learning rate", "grad_norm": "gradient norm", "samples_per_s": "windows per second"}
+_OF_THE_RUN = {"lr": "learning rate", "grad_norm": "gradient norm", "samples_per_s": "speed (windows/s)"}
 
 Curve = NDArray[np.float64]  # (2, n): steps, values
 
 
 def draw_curves(metrics: Path, png: Path) -> None:
-    """Draw loss, its parts, every other measure, the learning rate and the speed against the step.
+    """Draw the loss, its parts, every other measure, and the run's rates against the step.
 
-    Long runs are drawn as means over equal stretches of steps.
+    Training is a line, held-out data a dashed line with dots. Long runs are drawn as means over equal stretches of steps.
 
     Raises:
         OSError: `metrics` is absent or `png` cannot be written.
     """
     curves = read_curves(metrics)
-    measures = sorted({name.removeprefix("held_out/") for name in curves} - {"loss", *_RATES})
-    measures = [name for name in measures if not name.startswith("parts/")]
-    panels = ["loss", *(["parts"] if any(name.startswith("parts/") for name in curves) else []), *measures, *_RATES]
-    rows = -(-len(panels) // 3)
-    figure = Figure(figsize=(13.5, 3.4 * rows), layout="constrained")
-    for panel, axes in zip(panels, figure.subplots(rows, 3, squeeze=False).flat, strict=False):
-        _draw_panel(axes, panel, curves)
-    for axes in figure.axes[len(panels) :]:
-        axes.remove()
+    parts = sorted(name.removeprefix("parts/") for name in curves if name.startswith("parts/"))
+    named = {name.removeprefix("held_out/") for name in curves if not name.startswith("parts/")}
+    measures = sorted(named - {"loss", *parts, *_OF_THE_RUN})
+    panels = [["loss"], *([parts] if parts else []), *([name] for name in measures), *([name] for name in _OF_THE_RUN)]
+    rows = -(-len(panels) // _COLUMNS)
+    figure = Figure(figsize=(4.5 * _COLUMNS, 3.4 * rows), layout="constrained")
+    for index, names in enumerate(panels):
+        axes = figure.add_subplot(rows, _COLUMNS, index + 1)
+        _draw_panel(axes, names, curves)
+        if names == parts:
+            axes.set_ylabel("parts of the loss")
     figure.savefig(png, dpi=110, format="png")
 
 
@@ -52,27 +56,29 @@ def read_curves(metrics: Path) -> dict[str, Curve]:
     return {name: np.array(values, dtype=np.float64).T for name, values in points.items()}
 
 
-def _draw_panel(axes: Axes, panel: str, curves: dict[str, Curve]) -> None:
-    if panel == "parts":
-        for name in sorted(curves):
-            if name.startswith("parts/"):
-                _draw(axes, curves[name], name.removeprefix("parts/").replace("_", " "))
-        axes.set_ylabel("parts of the loss")
-    else:
-        if panel in curves:
-            _draw(axes, curves[panel], "training")
-        if f"held_out/{panel}" in curves:
-            _draw(axes, curves[f"held_out/{panel}"], "held out", marker="o")
-        axes.set_ylabel(_RATES.get(panel, panel.replace("_", " ")))
+def _draw_panel(axes: Axes, names: list[str], curves: dict[str, Curve]) -> None:
+    """Draw each name's training curve, found under itself or among the parts, and its held-out curve."""
+    for name, color in zip(names, (f"C{index}" for index in range(len(names))), strict=True):
+        label = f"{name.replace('_', ' ')}, " if len(names) > 1 else ""
+        training = curves.get(name, curves.get(f"parts/{name}"))
+        if training is not None:
+            axes.plot(*_thinned(training), color=color, linewidth=1.2, label=f"{label}training")
+        if f"held_out/{name}" in curves:
+            held_out = curves[f"held_out/{name}"]
+            axes.plot(*held_out, color=color, linestyle="--", marker="o", markersize=3, label=f"{label}held out")
+    axes.set_ylabel(_OF_THE_RUN.get(names[0], names[0].replace("_", " ")))
     axes.set_xlabel("step")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.ticklabel_format(axis="y", style="sci", scilimits=(-3, 5))
     axes.grid(alpha=0.3)
     if len(axes.lines) > 1:
-        axes.legend(frameon=False)
+        axes.legend(frameon=False, fontsize="small")
 
 
-def _draw(axes: Axes, curve: Curve, label: str, marker: str | None = None) -> None:
+def _thinned(curve: Curve) -> Curve:
     n = curve.shape[1]
-    if n > _MOST_POINTS:
-        edges = np.linspace(0, n, _MOST_POINTS + 1).astype(int)[:-1]
-        curve = np.add.reduceat(curve, edges, axis=1) / np.diff([*edges, n])
-    axes.plot(curve[0], curve[1], label=label, marker=marker, markersize=3, linewidth=1.2)
+    if n <= _MOST_POINTS:
+        return curve
+    edges = np.linspace(0, n, _MOST_POINTS + 1).astype(int)
+    thinned: Curve = np.add.reduceat(curve, edges[:-1], axis=1) / np.diff(edges)
+    return thinned

@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import zarr
+from eeg_store import Store, StoreError
+from eeg_store.channels import slot_of
+from eeg_tokenizer.batches import Batch
+from eeg_tokenizer.loader import BatchLoader, StoredWindows, read_ahead
+from eeg_tokenizer.windows import GRID, WindowsError, cut_grid, cut_windows
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+Indices = NDArray[np.int64]
+
+
+def loader(
+    n_windows: int, batch_size: int, seed: int = 0, rank: int = 0, world_size: int = 1
+) -> BatchLoader[list[int]]:
+    return BatchLoader(np.ndarray.tolist, n_windows, batch_size=batch_size, seed=seed, rank=rank, world_size=world_size)
+
+
+@settings(deadline=None)
+@given(
+    n_windows=st.integers(1, 50), share=st.integers(1, 20), world_size=st.integers(1, 3), seed=st.integers(0, 5),
+    first=st.integers(0, 12),
+)  # fmt: skip
+def test_epochs_are_permutations_and_any_position_is_reached_at_once(
+    n_windows: int, share: int, world_size: int, seed: int, first: int
+) -> None:
+    batch_size, end = share * world_size, first + 4
+    whole = list(loader(n_windows, batch_size, seed).batches(0, end))
+    drawn = [index for batch in whole for index in batch]
+    for start in range(0, len(drawn) - n_windows + 1, n_windows):
+        assert sorted(drawn[start : start + n_windows]) == list(range(n_windows))
+    assert list(loader(n_windows, batch_size, seed).batches(first, end)) == whole[first:]
+    shares = [
+        list(loader(n_windows, batch_size, seed, rank, world_size).batches(first, end)) for rank in range(world_size)
+    ]
+    for step, batch in enumerate(whole[first:]):
+        assert [index for rank in range(world_size) for index in shares[rank][step]] == batch
+
+
+def test_epochs_and_seeds_differ() -> None:
+    orders = {tuple(loader(40, 40, seed).batch(epoch)) for seed in range(3) for epoch in range(3)}
+    assert len(orders) == 9
+
+
+@pytest.mark.parametrize(("n_windows", "batch_size", "world_size"), [(0, 4, 1), (5, 0, 1), (5, 3, 2)])
+def test_impossible_batches_are_refused(n_windows: int, batch_size: int, world_size: int) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        loader(n_windows, batch_size, world_size=world_size)
+
+
+def test_batches_hold_what_plain_zarr_reads(mixed_store: Store) -> None:
+    windows = cut_windows(mixed_store, stride_seconds=3)
+    stored = StoredWindows(mixed_store, windows)
+    batches = list(BatchLoader(stored.read, len(windows), batch_size=7, seed=1).batches(0, len(windows) // 7))
+    for batch in batches:
+        for row, index in enumerate(batch.window.tolist()):
+            montage = windows.of(index)
+            array = zarr.open_array(mixed_store.path, path=montage.array, mode="r")
+            first, n_seconds = int(windows.first_second[index]), int(windows.n_seconds[index])
+            names: list[str] = list(array.attrs["channels"])  # type: ignore[arg-type]  # JSON
+            rows = [i for i, name in enumerate(names) if slot_of(name) is not None]
+            microvolts = np.asarray(array[first : first + n_seconds])[:, rows].astype(np.float64) * 0.1
+            n = len(rows) * n_seconds
+            expected = microvolts.transpose(1, 0, 2).reshape(n, 200) / 100
+            np.testing.assert_allclose(batch.patches[row, :n].numpy(), expected, rtol=1e-6)
+            assert batch.channel[row, :n].tolist() == [slot_of(names[r]) for r in rows for _ in range(n_seconds)]
+            assert batch.valid[row].sum() == n
+
+
+def test_a_batch_mixes_sources_and_montages(mixed_store: Store) -> None:
+    windows = cut_windows(mixed_store, stride_seconds=1)
+    batch = BatchLoader(StoredWindows(mixed_store, windows).read, len(windows), batch_size=32, seed=0).batch(0)
+    assert {windows.of(index).source for index in batch.window.tolist()} == {"lab", "clinic"}
+    assert len({windows.of(index).array for index in batch.window.tolist()}) == 3
+    assert not batch.valid.all()
+
+
+def test_windows_are_drawn_as_often_as_there_are_of_each_source(mixed_store: Store) -> None:
+    windows = cut_windows(mixed_store, stride_seconds=1)
+    indices = [i for batch in loader(len(windows), 8).batches(0, 50 * len(windows) // 8) for i in batch]
+    drawn = Counter(windows.of(index).source for index in indices)
+    there = Counter(windows.of(index).source for index in range(len(windows)))
+    for source in there:
+        assert drawn[source] / len(indices) == pytest.approx(there[source] / len(windows), rel=0.02)
+
+
+def test_codes_come_with_their_patches(make_store: Callable[..., Store]) -> None:
+    store = make_store({"name": "a", "channels": ("FZ", "EXG1", "CZ"), "segments": (20, 7)})
+    (row,) = store.recordings().to_pylist()
+    tokenizer = "ab" * 32
+    store.create_codes(tokenizer, row["array"], {"n_codes": 100, "grid": GRID})
+    codes = np.arange(27 * 3, dtype=np.int32).reshape(27, 3)
+    codes[:, 1] = -1
+    store.write_codes(tokenizer, row, codes)
+    windows = cut_grid(store)
+    batch = StoredWindows(store, windows, codes=tokenizer).read(np.arange(len(windows)))
+    assert windows.n_seconds.tolist() == [16, 4, 7]
+    assert batch.codes is not None
+    for window, (first, n) in enumerate(zip(windows.first_second, windows.n_seconds, strict=True)):
+        for c, column in enumerate((0, 2)):
+            assert batch.codes[window, c * n : (c + 1) * n].tolist() == codes[first : first + n, column].tolist()
+    assert (batch.codes[~batch.valid] == -1).all()
+
+
+def test_codes_of_another_grid_are_refused(make_store: Callable[..., Store]) -> None:
+    store = make_store({"name": "a"})
+    store.create_codes("cd" * 32, store.arrays()[0].path, {"n_codes": 100, "grid": "every second"})
+    with pytest.raises(WindowsError, match="found every second"):
+        StoredWindows(store, cut_grid(store), codes="cd" * 32)
+    with pytest.raises(WindowsError, match="found None"):
+        StoredWindows(store, cut_grid(store), codes="ef" * 32)
+
+
+def test_a_damaged_shard_is_an_error_of_the_consumer(make_store: Callable[..., Store]) -> None:
+    store = make_store({"name": "a"})
+    windows = cut_windows(store, stride_seconds=1)
+    for shard in Path(store.path, store.arrays()[0].path).glob("c.*"):
+        shard.write_bytes(b"\0" * shard.stat().st_size)
+    batches = BatchLoader(StoredWindows(store, windows).read, len(windows), batch_size=4, seed=0)
+    with pytest.raises(StoreError, match="reading failed"):
+        list(batches.batches(0, 3))
+
+
+def test_reading_ahead_is_bounded_ends_with_the_consumer_and_passes_errors_on() -> None:
+    started: list[int] = []
+
+    def read(request: int) -> int:
+        started.append(request)
+        if request == 20:
+            raise KeyError(request)
+        return request
+
+    with closing(read_ahead(read, range(100))) as stream:
+        assert [next(stream) for _ in range(3)] == [0, 1, 2]
+    assert max(started) <= 10
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("read-ahead")]
+    seen: list[int] = []
+    with pytest.raises(KeyError):
+        seen.extend(read_ahead(read, range(100)))
+    assert seen == list(range(20))
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("read-ahead")]
+
+
+def test_every_epoch_reads_every_window_once(mixed_store: Store) -> None:
+    windows = cut_windows(mixed_store, stride_seconds=4)
+    batches: list[Batch] = list(
+        BatchLoader(StoredWindows(mixed_store, windows).read, len(windows), batch_size=len(windows), seed=2).batches(
+            0, 2
+        )
+    )
+    for batch in batches:
+        assert sorted(batch.window.tolist()) == list(range(len(windows)))
+    assert not torch.equal(batches[0].window, batches[1].window)
