@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from eeg_store.channels import VOCABULARY, canonical_name
 
-from eeg_ingest.caps import FAR_MM, cap_names, site_of_electrode
-from eeg_ingest.channel_types import Label, is_lettered, is_lettered_cap, is_numbered, parse_label, parse_labels
+from eeg_ingest.caps import FAR_MM, cap_electrodes, cap_sites, electrode_number
+from eeg_ingest.channel_types import (
+    Label,
+    is_electrode,
+    is_lettered,
+    is_lettered_cap,
+    is_numbered,
+    parse_label,
+    parse_labels,
+)
 from eeg_ingest.recording import IngestError, Recording
 
 
@@ -45,29 +53,23 @@ def choose_channels(
     """
     labels = [channel.name for channel in recording.channels]
     parsed = parse_labels(labels)
-    keys = [{label, label.strip(), read.name} for label, read in zip(labels, parsed, strict=True)]
-    warnings = [
-        f"{what} {key!r} matches no channel"
-        for what, wanted in (("rename", rename), ("drop", drop))
-        for key in wanted
-        if not any(key in names for names in keys)
-    ]
-    cap = _cap_sites(labels, montage, warnings) if montage else {}
-    lettered = is_lettered_cap(labels) and not cap
+    keys = [(label, label.strip(), read.name) for label, read in zip(labels, parsed, strict=True)]
+    warnings = _unmatched("rename", rename, keys) + _unmatched("drop", drop, keys)
+    cap = _cap_names(labels, montage, warnings) if montage else {}
     chosen: dict[str, int] = {}
     left_out = []
     for index, (channel, read) in enumerate(zip(recording.channels, parsed, strict=True)):
-        new_name = next((rename[key] for key in (channel.name, channel.name.strip(), read.name) if key in rename), None)
-        label = _renamed(new_name) if new_name is not None else Label(cap.get(read.name.upper(), read.name), read.type)
+        new_name = next((rename[key] for key in keys[index] if key in rename), None)
+        label = _renamed(new_name) if new_name is not None else Label(cap.get(channel.name, read.name), read.type)
         kind = channel.type if new_name is None else (label.type or "eeg")
         reason = None
-        if keys[index] & set(drop):
+        if any(key in drop for key in keys[index]):
             reason = "dropped by the source"
         elif kind != "eeg":
             reason = _reason(channel.name, kind, read)
         elif channel.sfreq_hz != recording.sfreq_hz:
             reason = f"runs at {channel.sfreq_hz:g} Hz, the other EEG at {recording.sfreq_hz:g} Hz"
-        elif lettered and new_name is None and is_lettered(channel.name):
+        elif new_name is None and channel.name not in cap and is_lettered_cap(labels) and is_lettered(channel.name):
             reason = f"label {channel.name!r} counts the electrodes of a cap: declare `channels: {{montage: ...}}`"
         elif label.name in chosen:
             reason = f"same name as {labels[chosen[label.name]]!r}"
@@ -79,10 +81,13 @@ def choose_channels(
         raise IngestError(_none_left(recording, left_out))
     counted = [name for name in chosen if is_numbered(name) and name not in VOCABULARY]
     if counted and not montage:
-        warnings.append(
-            f"{len(counted)} names only count electrodes ({', '.join(counted[:3])} ...): declare the montage"
-        )
+        warnings.append(f"{len(counted)} names only count electrodes ({counted[0]} ...): declare the source's montage")
     return ChannelChoice(tuple(chosen.values()), tuple(chosen), tuple(left_out), tuple(warnings))
+
+
+def _unmatched(option: str, wanted: Iterable[str], keys: Sequence[tuple[str, ...]]) -> list[str]:
+    known = {key for names in keys for key in names}
+    return [f"{option} {key!r} matches no channel" for key in wanted if key not in known]
 
 
 def _renamed(name: str) -> Label:
@@ -108,31 +113,33 @@ def _none_left(recording: Recording, left_out: Sequence[LeftOut]) -> str:
     return f"No EEG channel is left: found {found}.{first} Rename or declare channels for the source in sources.yaml."
 
 
-def _cap_sites(labels: Sequence[str], montage: str, warnings: list[str]) -> dict[str, str]:
-    """Upper-case cap label -> site name, for the labels of the file that the cap knows.
+def _cap_names(labels: Sequence[str], montage: str, warnings: list[str]) -> dict[str, str]:
+    """Label -> site, for the labels that count the electrodes of a cap.
 
-    Caps whose electrodes MNE names by position (biosemi16, 32 and 64) carry A1, A2 ... on the amplifier: by order.
-    Others go by position; an electrode farther than 20 mm from any free site keeps its own name, with a warning.
+    BioSemi's 16, 32 and 64 electrode caps have sites for names and A1 ... B32 on the amplifier: by order.
+    Other caps count (`E17`, `17`, `B32`): by position. An electrode without a free site within 20 mm keeps its label.
     """
-    electrodes = cap_names(montage)
-    present = {label.strip().upper() for label in labels}
-    if is_lettered_cap(labels) and "A3" not in {name.upper() for name in electrodes}:
-        return {
-            f"{'ABCDEFGH'[index // 32]}{index % 32 + 1}": canonical_name(name) for index, name in enumerate(electrodes)
-        }
-    if not any(name.upper().startswith(("E", "A", "1")) and name[-1].isdigit() for name in electrodes[:3]):
-        return {}
+    electrodes = cap_electrodes(montage)
+    if is_lettered_cap(labels) and not is_lettered_cap(electrodes):
+        by_order = {f"{chr(65 + i // 32)}{i % 32 + 1}": canonical_name(name) for i, name in enumerate(electrodes)}
+        return {label: by_order[label.strip().upper()] for label in labels if label.strip().upper() in by_order}
+    by_name = {name.upper(): name for name in electrodes if not is_electrode(name) or is_lettered_cap(electrodes)}
+    by_number = {number: name for name in by_name.values() if (number := electrode_number(name)) is not None}
     sites: dict[str, str] = {}
     far = []
-    for electrode, (site, distance_mm) in site_of_electrode(montage).items():
-        if electrode.upper() not in present:
+    for label in labels:
+        electrode = by_name.get(label.strip().upper()) or by_number.get(electrode_number(label) or -1)
+        if electrode is None:
             continue
-        if distance_mm > FAR_MM:
-            far.append(f"{electrode} ({distance_mm:.0f} mm from {site})")
-        else:
-            sites[electrode.upper()] = site
-    if far:
-        warnings.append(f"{len(far)} electrodes of {montage} are far from any free site: {', '.join(far)}")
+        found = cap_sites(montage)[electrode]
+        sites[label] = found.site or label.strip()
+        if found.site is None:
+            far.append(label.strip())
     if not sites:
         warnings.append(f"montage {montage} knows none of the labels")
+    if far:
+        warnings.append(
+            f"{len(far)} electrodes of {montage} have no free 10-05 site within {FAR_MM:.0f} mm and keep their labels: "
+            f"{', '.join(far[:8])}{' ...' if len(far) > 8 else ''}"
+        )
     return sites

@@ -77,8 +77,9 @@ class EdfHeader:
 def read_header(path: Path) -> EdfHeader:
     """Read and check a header.
 
-    Raises IngestError if a field is no number, if a value is absurd, or if the file is shorter or longer than the header
-    promises. A record count of -1 (a recording that was never closed) is counted from the size, in whole records, with a warning.
+    Raises IngestError if a field is no number, if a value is absurd, or if the file is shorter or longer than the
+    header promises. A record count of -1 (a recording that was never closed) is counted from the size, in whole
+    records, with a warning.
     """
     size = path.stat().st_size
     with path.open("rb") as file:

@@ -24,7 +24,7 @@ from eeg_ingest.readers.eeglab import open_eeglab
 from eeg_ingest.readers.gdf_header import read_gdf_header
 from eeg_ingest.readers.mne_raw import MneRecording
 from eeg_ingest.recording import Channel, ChannelType, IngestError
-from eeg_ingest.units import DOUBTFUL_UV, UV_PER_UNIT, amplitude_uv, likely_unit, settle_unit
+from eeg_ingest.units import DOUBTFUL_UV, UV_PER_UNIT, amplitude_uv, likely_unit, settle_unit, voltage_unit
 
 # What MNE raises on damaged files: it checks little and trips where the damage shows.
 _MNE_ERRORS = (
@@ -107,21 +107,21 @@ def _is_gzip(path: Path) -> bool:
 def _wrap(
     raw: Any, path: Path, kind: str, unit: str | None, units: tuple[str | None, ...] | None, *, constant: bool
 ) -> MneRecording:
-    """Give channels their types and units. `constant`: the unit is set by the format or its writer, not the recorder."""
+    """Give channels their types and units. `constant`: the format or its writer sets the unit, not the recorder."""
     labels = [str(name) for name in raw.ch_names]
     types = _types(raw, labels, typed=kind in _TYPED)
-    declared = units or tuple(_declared_unit(channel, kind) for channel in raw.info["chs"])
+    declared = units or tuple(_declared_unit(raw, index, kind) for index in range(len(labels)))
     types = ["misc" if t == "eeg" and u == "other" else t for t, u in zip(types, declared, strict=True)]
     given = {u for t, u in zip(types, declared, strict=True) if t == "eeg"}
-    constant = constant and len(given) == 1
+    constant = constant and given <= {"uV", "V"} and len(given) == 1
     factors = np.full(len(labels), 1e6)
     read_as: list[str | None] = []
     for index, (label, channel_type, unit_declared) in enumerate(zip(labels, types, declared, strict=True)):
-        if channel_type != "eeg":
-            read_as.append(None if unit_declared == "other" else unit_declared)
-            continue
-        settled = unit if constant and unit else settle_unit(label, unit_declared, unit)
-        factors[index] = UV_PER_UNIT[settled] / _volt_per_number(raw, kind, index, unit_declared)
+        settled = unit_declared if unit_declared in UV_PER_UNIT else None
+        if channel_type == "eeg":
+            settled = unit if constant and unit else settle_unit(label, settled, unit)
+        if settled:
+            factors[index] = UV_PER_UNIT[settled] / _volt_per_number(raw, kind, index, unit_declared)
         read_as.append(settled)
     sfreq_hz = float(raw.info["sfreq"])
     highpass, lowpass = float(raw.info["highpass"]), float(raw.info["lowpass"])
@@ -161,12 +161,16 @@ def _types(raw: Any, labels: list[str], *, typed: bool) -> list[ChannelType]:
     return types
 
 
-def _declared_unit(channel: Any, kind: str) -> str | None:
-    """The unit of the file's numbers, as its format has it."""
+def _declared_unit(raw: Any, index: int, kind: str) -> str | None:
+    """The unit of the file's numbers, as its format has it; "other" where that is no voltage."""
+    channel = raw.info["chs"][index]
     if kind == "fif":
         volt = channel["unit"] == FIFF.FIFF_UNIT_V
         return _UNIT_OF_POWER.get(int(channel["unit_mul"])) if volt else "other"
-    return "uV"  # EEGLAB by convention; Neuroscan and BrainVision carry calibrations, which MNE applies
+    if kind == "brainvision":
+        written = str(raw._orig_units.get(channel["ch_name"], ""))
+        return voltage_unit(written) or ("uV" if not written.strip() else "other")  # the format's default is µV
+    return "uV"  # EEGLAB by convention, Neuroscan by its calibration
 
 
 def _volt_per_number(raw: Any, kind: str, index: int, declared: str | None) -> float:
@@ -177,7 +181,7 @@ def _volt_per_number(raw: Any, kind: str, index: int, declared: str | None) -> f
 
 
 def _correct_constant_unit(recording: MneRecording, declared: str) -> None:
-    """Where a file is no EEG in the unit that its writer always sets, read it in the one that makes it EEG, and warn."""
+    """Where a file is no EEG in the unit that its writer always sets, read it in the one that makes it EEG; warn."""
     amplitude = amplitude_uv(recording)
     if amplitude is None or DOUBTFUL_UV[0] <= amplitude <= DOUBTFUL_UV[1]:
         return
@@ -192,7 +196,7 @@ def _correct_constant_unit(recording: MneRecording, declared: str) -> None:
     )
     recording.warnings.append(
         f"read in {better}: the file says {declared}, as its writer always does, and would fluctuate by "
-        f"{amplitude:.3g} µV; in {better} it is {amplitude * factor:.3g} µV. Declare `unit: {better}` for the source to confirm"
+        f"{amplitude:.3g} µV; in {better} it is {amplitude * factor:.3g} µV. Declare `unit: {better}` to confirm"
     )
 
 
