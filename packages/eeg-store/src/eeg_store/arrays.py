@@ -118,7 +118,7 @@ def signal_attributes(
         "unit": contract.UNIT,
         "sfreq_hz": contract.SFREQ_HZ,
         "licence": licence,
-        "provenance": dict(provenance),
+        "provenance": contract.plain_json(dict(provenance)),
     }
 
 
@@ -202,7 +202,7 @@ def read_signal_array(store: Path, path: str) -> SignalArray:
             shard_seconds=contract.shard_seconds(n_channels),
             attrs=attrs,
         )
-    except (KeyError, IndexError, TypeError, ValueError) as error:
+    except (KeyError, IndexError, TypeError, ValueError, ArithmeticError) as error:
         expected = "the shape and attributes of contract version 1"
         action = "Run Store.validate, or restore it from a copy"
         raise StoreError(sentence("reading metadata failed", store / path, expected, repr(error), action)) from error

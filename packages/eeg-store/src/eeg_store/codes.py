@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from eeg_store import arrays, tables
 from eeg_store.arrays import SignalArray
-from eeg_store.contract import StoreError, sentence
+from eeg_store.contract import StoreError, plain_json, sentence
 from eeg_store.files import slug, write_atomic
 from eeg_store.shards import encode, shard_file
 
@@ -30,12 +30,12 @@ def create_codes(store: Path, array: SignalArray, tokenizer_hash: str, attrs: Ma
         expected = f"a whole number n_codes and no {' or '.join(OWN_ATTRIBUTES)}"
         raise StoreError(sentence("creating codes failed", array.path, expected, dict(attrs), "Correct the attributes"))
     folder = store / array.codes_path(tokenizer_hash)
-    attributes = {"tokenizer_hash": tokenizer_hash, "channels": list(array.channels), **attrs}
+    attributes = {"tokenizer_hash": tokenizer_hash, "channels": list(array.channels), **plain_json(dict(attrs))}
     if (folder / "zarr.json").exists():
         found = arrays.read_metadata(folder)["attributes"]
         if found != attributes:
             raise StoreError(sentence("creating codes failed", folder, attributes, found, "Remove the old codes first"))
-    marks = _marks(store, tokenizer_hash)
+    marks = marks_folder(store, tokenizer_hash)
     if not (marks / tables.EMPTY_TABLE).exists():
         tables.create_folder(marks, tables.CODES)
     if not (folder / "zarr.json").exists():
@@ -65,26 +65,23 @@ def write_codes(
         write_atomic(shard_file(folder, first_shard + index, block.ndim), encode(metadata, block))
     mark = {name: row[name] for name in ("recording", "array", "first_second", "n_seconds")}
     mark["codes_sha256"] = hashlib.sha256(values.data).hexdigest()
-    path = _marks(store, tokenizer_hash) / f"{slug(row['recording'])}.parquet"
+    path = marks_folder(store, tokenizer_hash) / f"{slug(row['recording'])}.parquet"
     tables.write_table(path, tables.to_table([mark], tables.CODES, path))
 
 
-def codes_done(store: Path, tokenizer_hash: str) -> set[str]:
-    """Return the recordings that are marked as complete."""
-    files = tables.row_files(_marks(store, tokenizer_hash))
-    return {name for file in files for name in tables.read_file(file, tables.CODES)["recording"].to_pylist()}
-
-
 def code_sets(store: Path, signal_arrays: Sequence[SignalArray]) -> dict[str, dict[str, Any]]:
-    """Return the tokenizers' own attributes of all codes, by the tokenizer's hash."""
-    found = {}
+    """Return the tokenizers' own attributes that all arrays of its codes share, by the tokenizer's hash."""
+    found: dict[str, dict[str, Any]] = {}
     for array in signal_arrays:
         for file in sorted((store / array.path).parent.glob("codes/*/zarr.json")):
             attributes = dict(arrays.read_metadata(file.parent)["attributes"])
             tokenizer_hash = attributes["tokenizer_hash"]
-            found[tokenizer_hash] = {name: attributes[name] for name in attributes if name not in OWN_ATTRIBUTES}
+            own = {name: attributes[name] for name in attributes if name not in OWN_ATTRIBUTES}
+            shared = found.get(tokenizer_hash, own)
+            found[tokenizer_hash] = {name: shared[name] for name in shared if own.get(name) == shared[name]}
     return found
 
 
-def _marks(store: Path, tokenizer_hash: str) -> Path:
+def marks_folder(store: Path, tokenizer_hash: str) -> Path:
+    """Return the folder of the marks of recordings whose codes are complete."""
     return store / "tables" / "codes" / tokenizer_hash[:16]

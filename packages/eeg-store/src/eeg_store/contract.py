@@ -50,6 +50,11 @@ def canonical_json(value: Any) -> str:
         ) from error
 
 
+def plain_json(value: Any) -> Any:
+    """Return a value as JSON gives it back (tuples become lists). Raise StoreError if it cannot be JSON."""
+    return json.loads(canonical_json(value))
+
+
 def spec_hash(spec: dict[str, Any]) -> str:
     """Return the SHA-256 (hex) of a spec's canonical JSON."""
     return hashlib.sha256(canonical_json(spec).encode()).hexdigest()

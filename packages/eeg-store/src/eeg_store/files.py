@@ -19,23 +19,28 @@ from eeg_store.contract import StoreError, sentence
 _PARTIAL = re.compile(r"^\..+\.[0-9a-f]{16}\.partial$")
 
 
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write a file so that it appears complete and on disk, or not at all. Raise OSError (a full or failing disk)."""
+def write_atomic(path: Path, data: bytes, *, durable: bool = True) -> None:
+    """Write a file so that it appears complete or not at all. Raise OSError (a full or failing disk).
+
+    With `durable` it is on disk at the return; without, call `sync` on the file and its folder later.
+    """
     partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
     try:
         with partial.open("wb") as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         partial.replace(path)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
-    sync_directory(path.parent)
+    if durable:
+        sync(path.parent)
 
 
-def sync_directory(path: Path) -> None:
-    """Put a directory's entries on disk."""
+def sync(path: Path) -> None:
+    """Put a file's content, or a folder's entries, on disk. Raise OSError."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

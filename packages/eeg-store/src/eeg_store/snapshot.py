@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from eeg_store.contract import StoreError, sentence
 from eeg_store.files import write_atomic
 from eeg_store.tables import EMPTY_TABLE, read_file
 
@@ -45,7 +46,9 @@ def read_rows(folder: Path, schema: pa.Schema, *, keep_snapshot: bool) -> pa.Tab
 
 
 def _stamps(folder: Path) -> dict[str, str]:
-    stamps = {}
+    stamps: dict[str, str] = {}
+    if not folder.is_dir():
+        raise StoreError(sentence("reading a table failed", folder, "a folder", "none", "Restore it from a copy"))
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.endswith(".parquet") and not entry.name.startswith(".") and entry.name != EMPTY_TABLE:
@@ -66,6 +69,6 @@ def _read_snapshot(folder: Path, schema: pa.Schema) -> pa.Table:
     empty = _stamped(schema.empty_table(), "", "")
     try:
         snapshot = pq.read_table(folder / SNAPSHOT, partitioning=None)
-    except (OSError, pa.ArrowInvalid):
+    except (OSError, pa.ArrowException):
         return empty  # absent or damaged: every file is read instead
     return snapshot if snapshot.schema.equals(empty.schema) else empty

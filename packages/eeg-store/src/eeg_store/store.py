@@ -224,10 +224,13 @@ class Store:
 
     def codes_done(self, tokenizer_hash: str) -> set[str]:
         """Return the recordings whose codes of this tokenizer are complete."""
-        return codes.codes_done(self.path, tokenizer_hash)
+        folder = codes.marks_folder(self.path, tokenizer_hash)
+        if not folder.is_dir():
+            return set()
+        return set(read_rows(folder, tables.CODES, keep_snapshot=self.mode == "a")["recording"].to_pylist())
 
     def code_sets(self) -> dict[str, dict[str, Any]]:
-        """Return the attributes of all codes in the store, by the tokenizer's hash."""
+        """Return the attributes given to `create_codes` that all arrays share, by the tokenizer's hash."""
         return codes.code_sets(self.path, self.arrays())
 
     def _rows(self, name: str) -> pa.Table:

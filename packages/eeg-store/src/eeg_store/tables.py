@@ -95,7 +95,7 @@ def to_table(rows: Iterable[Row], schema: pa.Schema, where: object) -> pa.Table:
     try:
         table = pa.Table.from_pylist(rows, schema=schema)
         table.validate(full=True)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
+    except (pa.ArrowException, OverflowError) as error:
         problems.append(str(error))
     if problems:
         action = "Correct the values of the row"
@@ -129,7 +129,8 @@ def read_file(path: Path, schema: pa.Schema) -> pa.Table:
     """Read one file of a table. Raise FileNotFoundError, or StoreError if it is damaged or has other columns."""
     try:
         table = pq.ParquetFile(pa.BufferReader(path.read_bytes())).read(use_threads=False)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+        table.validate(full=True)
+    except (pa.ArrowException, OSError) as error:
         if isinstance(error, FileNotFoundError):
             raise
         raise StoreError(
@@ -152,7 +153,7 @@ def wrong_segments(segments: Iterable[Row], n_seconds: int) -> str | None:
     """Return what is wrong with a recording's segments, which must follow one another from 0 to `n_seconds`."""
     stop = 0
     for segment in segments:
-        if segment["first_second"] != stop or segment["n_seconds"] < 1:
+        if segment["first_second"] != stop or segment["n_seconds"] < 0:
             return f"{segment['n_seconds']} s from second {segment['first_second']} where second {stop} comes next"
         stop += segment["n_seconds"]
     return None if stop == n_seconds else f"{stop} s"

@@ -37,7 +37,7 @@ def check_arrays(store: Path, problems: list[str]) -> dict[str, SignalArray]:
                 sound[array.path] = array
         except StoreError as error:
             found = [str(error)]
-        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
             found = [sentence("reading metadata failed", folder, "contract version 1", repr(error), _ACTION)]
         problems += found
     return sound

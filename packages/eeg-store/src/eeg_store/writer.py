@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -13,7 +14,7 @@ import numpy.typing as npt
 from eeg_store import tables
 from eeg_store.arrays import read_metadata
 from eeg_store.contract import QUALITY_MEASURES, SFREQ_HZ, StoreError, sentence
-from eeg_store.files import slug, sync_directory, write_atomic
+from eeg_store.files import slug, sync, write_atomic
 from eeg_store.shards import encode, remove_shards, shard_file
 from eeg_store.slots import Slot
 from eeg_store.store import Store
@@ -29,6 +30,7 @@ class _Stream:
         self._buffer = np.empty(shape, dtype)
         self._filled = 0
         self._shard = first_shard
+        self._unsynced: list[Path] = []
         self._sha256 = hashlib.sha256()
 
     def append(self, values: npt.NDArray[Any]) -> None:
@@ -46,9 +48,18 @@ class _Stream:
             block = self._buffer[: self._filled]
             self._sha256.update(block.data)
             path = shard_file(self._folder, self._shard, block.ndim)
-            write_atomic(path, encode(self._metadata, block))
+            write_atomic(path, encode(self._metadata, block), durable=False)
+            self._unsynced.append(path)
             self._shard += 1
             self._filled = 0
+
+    def finish(self) -> None:
+        """Write the rest, and wait until every shard is on disk."""
+        self.flush()
+        for path in self._unsynced:
+            sync(path)
+        sync(self._folder)
+        self._unsynced.clear()
 
     def sha256(self) -> str:
         return self._sha256.hexdigest()
@@ -108,8 +119,8 @@ class RecordingWriter:
             expected, found = f"{self.slot.n_seconds} s", f"{self.n_seconds} s"
             raise StoreError(self._failed(expected, found, "Append all seconds that were reserved"))
         self._check(row, events)
-        self._signal.flush()
-        self._quality.flush()
+        self._signal.finish()
+        self._quality.finish()
         folder, name = self._store.path / "tables", f"{slug(self.slot.recording)}.parquet"
         full = {
             **row,
@@ -127,7 +138,7 @@ class RecordingWriter:
             tables.write_table(event_file, tables.to_table(happened, tables.EVENTS, event_file))
         else:
             event_file.unlink(missing_ok=True)
-            sync_directory(event_file.parent)
+            sync(event_file.parent)
         self._store.clear_failure(row["source"], row["file"])
         tables.write_table(folder / "recordings" / name, table)
 
