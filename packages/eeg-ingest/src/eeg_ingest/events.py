@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from eeg_ingest.file import StoredSegment
 from eeg_ingest.labels import PLACEHOLDER, AnnotationLabels, PathLabels, TableLabels
 from eeg_ingest.recording import Event, IngestError
-from eeg_ingest.tables import NOT_AVAILABLE, Table, read_table
+from eeg_ingest.tables import NO_SECONDS, NOT_AVAILABLE, Table, read_table
 
 HALF_SAMPLE_S = 0.5 / 200  # onsets are exact to a stored sample: rounding must not push one out of its segment
 
@@ -61,14 +62,13 @@ def rename_annotations(
 
 
 def event_rows(
-    recording: str, events: Iterable[Event], whole: Iterable[str], segments: Sequence[Mapping[str, Any]]
+    events: Iterable[Event], whole: Iterable[str], segments: Sequence[StoredSegment]
 ) -> list[dict[str, Any]]:
     """Make the rows of the events table, onsets on the stored seconds (null in a stretch that is not stored).
-
-    `segments` are the stored segments of the recordings table: `first_second`, `n_seconds`, `original_onset_s`.
+    Labels of the `whole` recording span all of it.
     """
     total_s = float(sum(segment["n_seconds"] for segment in segments))
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"onset_s": 0.0, "duration_s": total_s, "label": label, "original_onset_s": segments[0]["original_onset_s"]}
         for label in whole
     ]
@@ -81,10 +81,10 @@ def event_rows(
                 "original_onset_s": event.onset_s,
             }
         )
-    return [{"recording": recording, **row} for row in rows]
+    return rows
 
 
-def _stored_onset_s(onset_s: float, segments: Sequence[Mapping[str, Any]]) -> float | None:
+def _stored_onset_s(onset_s: float, segments: Sequence[StoredSegment]) -> float | None:
     for segment in segments:
         into_s = onset_s - segment["original_onset_s"]
         if -HALF_SAMPLE_S <= into_s < segment["n_seconds"] - HALF_SAMPLE_S:
@@ -100,8 +100,8 @@ def _group(groups: Mapping[str, str | None], name: str, path: Path) -> str:
     value = groups.get(name)
     if value is None:
         raise IngestError(
-            f"The labels of {path.name} cannot be found: expected the path to hold the named group {name!r} of subject, "
-            "found nothing there. Correct subject in sources.yaml."
+            f"The labels of {path.name} cannot be found: expected the path to hold the named group {name!r} of "
+            "subject, found nothing there. Correct subject in sources.yaml."
         )
     return value
 
@@ -116,8 +116,8 @@ def _find_table(label: TableLabels, groups: Mapping[str, str | None], path: Path
         if (folder / name).is_file():
             return folder / name
     raise IngestError(
-        f"The labels of {path.name} cannot be read: expected the table {name} beside the recording or in {source_path}, "
-        "found no such file. Add the table, or correct labels in sources.yaml."
+        f"The labels of {path.name} cannot be read: expected the table {name} beside the recording or in "
+        f"{source_path}, found no such file. Add the table, or correct labels in sources.yaml."
     )
 
 
@@ -131,9 +131,9 @@ def _events(label: TableLabels, table: Table, onset: str) -> tuple[list[Event], 
         if cells[text] in NOT_AVAILABLE:
             continue
         onset_s, duration_s = table.seconds(row, start), 0.0
-        if duration is not None and cells[duration] not in NOT_AVAILABLE:
+        if duration is not None and cells[duration] not in NO_SECONDS:
             duration_s = table.seconds(row, duration)
-        elif stop is not None and cells[stop] not in NOT_AVAILABLE:
+        elif stop is not None and cells[stop] not in NO_SECONDS:
             duration_s = table.seconds(row, stop) - onset_s
         if duration_s < 0:
             raise IngestError(

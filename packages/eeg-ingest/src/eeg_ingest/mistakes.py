@@ -143,8 +143,6 @@ def describe(error: ErrorDetails, raw: Any, models: Mapping[tuple[str, ...], typ
         place, what, found = (*place, "from"), "annotations, path or table", "nothing"
     elif kind == "union_tag_invalid":
         place, what, found = (*place, "from"), "annotations, path or table", _show(context["tag"])
-    elif kind == "string_pattern_mismatch":
-        what = f"text that matches {context['pattern']}"
     elif kind == "literal_error":
         what = str(context["expected"])
         action = action or suggest(str(error["input"]), what.replace("'", "").replace(" or ", ", ").split(", "))

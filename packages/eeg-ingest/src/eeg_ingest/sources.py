@@ -19,6 +19,7 @@ from pydantic import (
     field_validator,
 )
 
+from eeg_ingest.errors import UsageError
 from eeg_ingest.labels import AnnotationLabels, Labels, PathLabels, TableLabels, mistakes_of_label
 from eeg_ingest.mistakes import Keys, Mistake, NotEmpty, OneOrList, describe, expected, read_yaml, suggest
 
@@ -26,13 +27,19 @@ MICRO = "[\u00b5\u03bc]"  # two code points look like µ
 UNITS = ("uV", "mV", "V", "nV")
 
 
-class SourcesError(Exception):
+class SourcesError(UsageError):
     """A `sources.yaml` cannot be used; `mistakes` holds one line for each mistake."""
 
     def __init__(self, path: Path, mistakes: list[str]) -> None:
         count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
         super().__init__("\n".join([f"{count} in {path}:", *(f"  {mistake}" for mistake in mistakes)]))
         self.mistakes = tuple(mistakes)
+
+
+def _name(value: str) -> str:
+    if not re.fullmatch("[a-z0-9][a-z0-9_-]*", value) or value == "tables":
+        raise expected("a name of a-z, 0-9, _ and - other than tables")
+    return value
 
 
 def _line_freq(value: Any) -> Any:
@@ -89,7 +96,7 @@ class Channels(Keys):
 class Source(Keys):
     """One dataset."""
 
-    name: str = Field(pattern=r"^[a-z0-9_-]+$", description="Name in the store: a-z, 0-9, _ and -.")
+    name: Annotated[str, AfterValidator(_name)] = Field(description="Name in the store: a-z, 0-9, _ and -.")
     path: Path = Field(
         description="Folder of the dataset, relative to this file; ~, ${NAME} and ${NAME:-default} are expanded."
     )

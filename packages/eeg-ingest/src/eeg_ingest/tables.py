@@ -12,6 +12,7 @@ from pathlib import Path
 from eeg_ingest.recording import IngestError
 
 NOT_AVAILABLE = ("", "n/a", "N/A", "NaN", "nan")  # the empty cell, and how BIDS and pandas write it
+NO_SECONDS = (*NOT_AVAILABLE, "None")  # and how SeizeIt writes an end that nobody saw
 
 
 @dataclass(frozen=True)
@@ -75,10 +76,13 @@ def _read(path: Path, columns: tuple[str, ...] | None, mtime_ns: int, size: int)
     kept = [(n, line) for n, line in enumerate(text.splitlines(), 1) if line.strip() and not line.startswith("#")]
     first = kept[0][1] if kept else ""
     separator = max("\t,;", key=first.count)  # the earlier one where none occurs: a single column
-    cells = [
-        [cell.strip() for cell in row]
-        for row in csv.reader(io.StringIO("\n".join(line for _, line in kept)), delimiter=separator)
-    ]
+    reader = csv.reader(io.StringIO("\n".join(line for _, line in kept)), delimiter=separator)
+    try:
+        cells = [[cell.strip() for cell in row] for row in reader]
+    except csv.Error as error:
+        raise IngestError(
+            f"The label table {path} cannot be read: expected rows of cells, found: {error}. Correct the table."
+        ) from None
     lines = [n for n, _ in kept]
     if columns is None:
         columns, cells, lines = tuple(cells[0]) if cells else (), cells[1:], lines[1:]

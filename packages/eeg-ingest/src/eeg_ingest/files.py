@@ -1,0 +1,140 @@
+"""The files of a source: a walk over its folder that leaves nothing out without a reason."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from eeg_ingest.sources import Source
+
+SUFFIXES = ("edf", "bdf", "gdf", "vhdr", "set", "fif", "fif.gz", "cnt", "mff")
+
+
+@dataclass(frozen=True)
+class FoundFile:
+    """A file (or an .mff folder) that a source names. `file` is its path relative to the source's, with /."""
+
+    source: str
+    file: str
+    path: Path
+
+    @property
+    def recording(self) -> str:
+        """Name of the recording: unique, readable, stable."""
+        return f"{self.source}/{self.file}"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A row of the failures table. `file` may also be a folder or a pattern."""
+
+    source: str
+    file: str
+    reason: str
+
+
+def find_files(source: Source) -> tuple[list[FoundFile], list[Failure]]:
+    """Find the files of a source in sorted order: hidden ones are skipped, symbolic links followed once.
+
+    A missing path, a folder that cannot be read and a pattern that matches nothing are failures.
+    """
+    if not os.path.isdir(source.path):  # noqa: PTH112  # unlike Path.is_dir, False where permissions are missing
+        found = "something else" if os.path.lexists(source.path) else "nothing there"
+        reason = f"The path of the source cannot be read: expected a folder, found {found}. Correct it in sources.yaml."
+        return [], [Failure(source.name, str(source.path), reason)]
+    failures: list[Failure] = []
+    everything = sorted(_walk(source, failures))
+    patterns = {text: glob_pattern(text) for text in source.files or (f"**/*.{suffix}" for suffix in SUFFIXES)}
+    flags = 0 if source.files else re.IGNORECASE
+    matches = {text: re.compile(pattern, flags) for text, pattern in patterns.items()}
+    used = set()
+    found_files = []
+    for file in everything:
+        hits = [text for text, pattern in matches.items() if pattern.fullmatch(file)]
+        used.update(hits)
+        if hits:
+            problem = _problem(source.path / file)
+            if problem:
+                failures.append(Failure(source.name, _printable(file), problem))
+            else:
+                found_files.append(FoundFile(source.name, file, source.path / file))
+    unused = [text for text in source.files or () if text not in used]
+    failures += [Failure(source.name, text, _nothing(source, text, everything)) for text in unused]
+    if source.files is None and not used:
+        reason = f"No recording found in {source.path}: expected files named *.{', *.'.join(SUFFIXES)}, found none."
+        failures.append(Failure(source.name, ".", reason))
+    return found_files, failures
+
+
+def glob_pattern(glob: str) -> str:
+    """Translate a glob over relative paths to a regular expression: * and ? stay in a folder, ** is any folders."""
+    pattern, i = "", 0
+    while i < len(glob):
+        if glob.startswith("**/", i) and (i == 0 or glob[i - 1] == "/"):
+            pattern, i = pattern + "(?:[^/]+/)*", i + 3
+        elif glob[i:] == "**" and (i == 0 or glob[i - 1] == "/"):
+            pattern, i = pattern + ".+", i + 2
+        elif glob[i] == "[" and (end := glob.find("]", i + 2)) > 0:
+            inside = glob[i + 1 : end].replace("\\", "\\\\").replace("[", "\\[")
+            negated = inside.startswith("!")
+            pattern, i = pattern + f"[{'^/' if negated else ''}{inside[negated:]}]", end + 1
+        else:
+            pattern += {"*": "[^/]*", "?": "[^/]"}.get(glob[i], re.escape(glob[i]))
+            i += 1
+    return pattern
+
+
+def _walk(source: Source, failures: list[Failure]) -> Iterator[str]:
+    """Yield the relative path of every file and .mff folder; note folders that cannot be read."""
+
+    def unreadable(error: OSError) -> None:
+        folder = os.path.relpath(error.filename, source.path)
+        reason = f"The folder cannot be read: expected a readable folder, found: {error.strerror}. Permit it."
+        failures.append(Failure(source.name, _printable(folder), reason))
+
+    # The real paths of each folder and of those above it, to notice a link that leads back up.
+    real_paths: dict[str, tuple[str, ...]] = {os.fspath(source.path): (os.path.realpath(source.path),)}
+    for folder, names, files in os.walk(source.path, onerror=unreadable, followlinks=True):
+        above = real_paths.pop(folder)
+        inside = [name for name in names if not name.startswith(".")]
+        names[:] = []
+        for name in inside:
+            path = os.path.join(folder, name)  # noqa: PTH118  # os.walk works on text, and datasets have many files
+            real = os.path.realpath(path)
+            if name.lower().endswith(".mff"):
+                files.append(name)
+            elif real not in above:  # a link to a folder above would never end
+                names.append(name)
+                real_paths[path] = (*above, real)
+        for name in files:
+            if not name.startswith("."):
+                yield os.path.relpath(os.path.join(folder, name), source.path).replace(os.sep, "/")  # noqa: PTH118
+
+
+def _problem(path: Path) -> str | None:
+    """Return why a file cannot even be looked at: a broken link, a pipe, a name that no table can hold."""
+    try:
+        str(path).encode()
+        mode = path.stat().st_mode
+    except UnicodeEncodeError:
+        return "The file's name cannot be stored: expected UTF-8, found other bytes. Rename the file."
+    except OSError as error:
+        return f"The file cannot be read: expected a file, found: {error.strerror}. Restore it."
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        return "The file cannot be read: expected a file, found a pipe, socket or device. Leave it out."
+    return None
+
+
+def _nothing(source: Source, glob: str, everything: list[str]) -> str:
+    deeper = re.compile(glob_pattern(f"**/{glob}"))
+    count = sum(1 for file in everything if deeper.fullmatch(file))
+    action = f"**/{glob} would match {count}" if count else "Correct files in sources.yaml"
+    return f"The pattern matches nothing: expected files in {source.path}, found none. {action}."
+
+
+def _printable(file: str) -> str:
+    return file.encode(errors="surrogateescape").decode(errors="replace")

@@ -1,0 +1,60 @@
+"""The commented example that `eeg-ingest init` writes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+EXAMPLE = r"""# Datasets for `eeg-ingest build --sources sources.yaml`. All keys: `eeg-ingest schema`.
+# Each dataset needs a name and a path; everything else has a default.
+sources:
+  - name: mental-arithmetic           # a-z, 0-9, _ and -; the name in the store
+    path: data/eegmat                 # relative to this file; ~, ${NAME} and ${NAME:-default} are expanded
+    files: ["*.edf"]                  # globs below the path, ** for any folders; default: all recordings
+    # A regular expression, searched in each file's path below `path`. Its named groups are subject (needed),
+    # session and run, and others that labels use.
+    subject: '(?P<subject>Subject\d+)_(?P<state>\d)\.edf$'
+    line_freq_hz: 50                  # mains in Hz, or auto (the default): found in each recording
+    licence: ODC-BY-1.0
+    labels:                           # where labels come from: one, or a list
+      - from: path                    # one label for the whole recording, from a named group of subject
+        group: state
+        rename: {"1": rest, "2": arithmetic}
+      - from: table                   # one label for the whole recording, from a table with a row a recording
+        table: subject-info.csv       # beside the recording, or in `path`; {subject} and {stem} are filled in
+        key: Subject                  # the column that names the recording ...
+        value: "{subject}"            # ... and what it holds for this one (the default)
+        column: Count quality         # the column of the label
+
+  - name: motor-imagery
+    path: ${EEG_DATA:-data}/eegmmidb
+    files: ["S*/*.edf"]
+    subject: '(?P<subject>S\d+)R(?P<run>\d+)'
+    labels:
+      from: annotations               # events from the files' own annotations; they are always stored
+      rename: {T0: rest}
+
+  - name: seizures
+    path: data/tuh
+    subject: '(?P<subject>[a-z]{8})_(?P<session>s\d+)_(?P<run>t\d+)'
+    labels:
+      from: table                     # events from a table beside each recording, a row an event
+      table: "{stem}.csv_bi"
+      onset: start_time               # columns in seconds: onset, and duration or stop
+      stop: stop_time
+      column: label
+      # columns: [start, stop, label] # names of the columns, where the table has no header row
+
+  - name: high-density
+    path: data/geodesic
+    unit: uV                          # uV, mV, V or nV; only where the files do not declare a unit
+    channels:
+      rename: {"E129": Cz}            # names in the files to names in the store
+      drop: [E127, E128]
+      montage: GSN-HydroCel-129       # positions that give E1, E2, ... the names of their nearest 10-05 sites
+"""
+
+
+def write_example(path: Path) -> None:
+    """Write the example. Raises FileExistsError where something is there, and OSError."""
+    with path.open("x", encoding="utf-8") as file:
+        file.write(EXAMPLE)

@@ -1,0 +1,152 @@
+"""What the workers do: read the header of a recording, hash its content, put it into the store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from eeg_store import RecordingWriter, Slot, Store
+
+from eeg_ingest.duplicates import Fingerprint, content_hash, fingerprint
+from eeg_ingest.events import event_rows, read_labels, rename_annotations
+from eeg_ingest.file import HarmonizedFile, harmonize_file
+from eeg_ingest.files import FoundFile
+from eeg_ingest.harmonize import band_of, quantize
+from eeg_ingest.outcome import Failed, StoreFailed, outcome_of, writing_store
+from eeg_ingest.recording import IngestError
+from eeg_ingest.sources import Source
+
+
+@dataclass(frozen=True)
+class FileTask:
+    """One recording to look at: its file, its source, all files that belong to it, and the groups of its path."""
+
+    found: FoundFile
+    source: Source
+    files: tuple[str, ...]
+    groups: Mapping[str, str | None]
+    fingerprint: Fingerprint
+
+
+@dataclass(frozen=True)
+class Header:
+    """What the plan knows of a recording before it is ingested. `channels` are the names in the store."""
+
+    format: str
+    sfreq_hz: float
+    channels: tuple[str, ...]
+    reference: str | None
+    n_seconds: int
+
+
+@dataclass(frozen=True)
+class IngestTask:
+    """One recording to put into its slot of the store."""
+
+    file: FileTask
+    slot: Slot
+    store: Store
+
+
+def read_headers(tasks: Sequence[FileTask]) -> list[Header | Failed | StoreFailed]:
+    """Read the header and the labels of each recording."""
+    return [outcome_of(_read_header, task) for task in tasks]
+
+
+def hash_contents(tasks: Sequence[FileTask]) -> list[str | Failed | StoreFailed]:
+    """Hash the whole content of each recording."""
+    return [outcome_of(lambda task: content_hash(task.files), task) for task in tasks]
+
+
+def ingest(tasks: Sequence[IngestTask]) -> list[int | Failed | StoreFailed]:
+    """Put each recording into the store; its whole seconds."""
+    return [outcome_of(_ingest, task) for task in tasks]
+
+
+def _read_header(task: FileTask) -> Header:
+    # Without the search for the mains, which reads samples all over the file: nothing in the header depends on it.
+    file = _open(task, line_freq_hz=None)
+    read_labels(task.source.labels, task.groups, task.found.path, task.source.path)
+    recording = file.recording
+    return Header(recording.format, recording.sfreq_hz, file.names, recording.reference, file.n_seconds)
+
+
+def _open(task: FileTask, line_freq_hz: Any) -> HarmonizedFile:
+    rules = task.source.channels
+    return harmonize_file(
+        task.found.path,
+        unit=task.source.unit,
+        line_freq_hz=line_freq_hz,
+        rename=rules.rename,
+        drop=rules.drop,
+        montage=rules.montage,
+    )
+
+
+def _ingest(task: IngestTask) -> int:
+    """Stream one recording into its slot, and commit it with its events."""
+    if task.store.is_committed(task.slot.recording):  # by a worker whose answer was lost
+        return task.slot.n_seconds
+    source = task.file.source
+    file = _open(task.file, source.line_freq_hz)
+    labels = read_labels(source.labels, task.file.groups, task.file.found.path, source.path)
+    n_beyond = 0
+    with writing_store():
+        writer = RecordingWriter(task.store, task.slot)
+    try:
+        for block in file.blocks:
+            signal, beyond = quantize(block.signal_uv)
+            n_beyond += beyond
+            with writing_store():
+                writer.append(signal, block.quality)
+        row = _row(task.file, file, content_hash(task.file.files))
+        if n_beyond:
+            row["warnings"].append(f"{n_beyond} samples beyond the stored range were set to its limit")
+        row["warnings"] += labels.warnings
+        if fingerprint(task.file.files) != task.file.fingerprint:
+            raise IngestError("The file changed while it was read: expected one content, found two. Build again.")
+        events = [*rename_annotations(source.labels, file.events), *labels.events]
+        with writing_store():
+            writer.commit(row, event_rows(events, labels.whole, file.segments))
+    finally:
+        with writing_store():
+            writer.discard()
+    return task.slot.n_seconds
+
+
+def _row(task: FileTask, file: HarmonizedFile, digest: str) -> dict[str, Any]:
+    """Return the recording's row, but for what follows from its slot and its data."""
+    recording = file.recording
+    kept = [recording.channels[index] for index in file.indices]
+    low_hz, high_hz = band_of(recording.sfreq_hz)
+    highpass_hz = [channel.highpass_hz for channel in kept if channel.highpass_hz is not None]
+    lowpass_hz = [channel.lowpass_hz for channel in kept if channel.lowpass_hz is not None]
+    units = sorted({channel.unit for channel in kept if channel.unit is not None})
+    return {
+        "source": task.source.name,
+        "subject": task.groups.get("subject"),
+        "session": task.groups.get("session"),
+        "run": task.groups.get("run"),
+        "file": task.found.file,
+        "format": recording.format,
+        "n_channels": len(kept),
+        "original_sfreq_hz": float(recording.sfreq_hz),
+        "original_duration_s": float(recording.n_samples / recording.sfreq_hz),
+        "line_freq_hz": file.line_freq_hz,
+        "band_low_hz": float(low_hz),
+        "band_high_hz": float(high_hz),
+        # The narrowest that a kept channel declares.
+        "original_highpass_hz": max(highpass_hz, default=None),
+        "original_lowpass_hz": min(lowpass_hz, default=None),
+        "original_unit": ", ".join(units) or task.source.unit,
+        "reference": recording.reference,
+        "original_names": [channel.name for channel in kept],
+        "left_out": [asdict(channel) for channel in file.left_out],
+        "segments": list(file.segments),
+        "content_hash": digest,
+        "fingerprint": task.fingerprint.digest,
+        "n_bytes": task.fingerprint.n_bytes,
+        "licence": task.source.licence,
+        "warnings": list(file.warnings),
+    }

@@ -1,0 +1,186 @@
+"""Where the work runs: Dask workers on this machine or of a running cluster, and tasks that survive their death."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, suppress
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import dask
+from distributed import Client, Future, KilledWorker, LocalCluster, wait
+
+from eeg_ingest.errors import StoppedError, UsageError
+from eeg_ingest.outcome import Failed
+
+LOG = logging.getLogger(__name__)
+CONNECT_SECONDS = 15
+POLL_SECONDS = 10
+
+Item = TypeVar("Item")
+
+_THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+_CONFIG = {
+    # A task whose worker died is not tried again beside others: `Workers.run` repeats it alone, to know the culprit.
+    "distributed.scheduler.allowed-failures": 0,
+    "distributed.scheduler.worker-ttl": None,  # readers may hold the GIL for minutes; the nanny sees a process die
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": False,
+    "distributed.worker.memory.terminate": False,
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.tick.limit": "1h",
+    "distributed.nanny.pre-spawn-environ": {
+        **_THREADS,
+        "DASK_LOGGING__DISTRIBUTED": "critical",
+        "DASK_LOGGING__TORNADO": "critical",
+        "PYTHONWARNINGS": "ignore",  # of a worker's libraries; what concerns a recording is in its row
+    },
+}
+
+
+class Workers:
+    """Dask workers, started when the first task is run and stopped at the end of the `with` block.
+
+    `scheduler` is the address of a running scheduler, or None for `count` processes on this machine.
+    """
+
+    def __init__(self, count: int, scheduler: str | None = None) -> None:
+        self._count, self._scheduler = count, scheduler
+        self._stack = ExitStack()
+        self._client: Client | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._client = None
+        self._stack.close()
+
+    def run(
+        self, task: Callable[[Sequence[Item]], list[Any]], items: Sequence[Item], *, batch: int = 1
+    ) -> Iterator[tuple[Item, Any]]:
+        """Yield each item with its outcome, in the order of completion.
+
+        `task` takes a list of up to `batch` items and returns their outcomes. No more tasks are submitted than there
+        are threads. The items of a worker that died are run again one by one, with nothing beside them; one that
+        kills its worker again has the outcome Failed. Raises UsageError where no workers can be had, and StoppedError
+        where they are lost.
+        """
+        if not items:
+            return
+        client = self._connect()
+        size = max(1, min(batch, len(items) // (4 * self._threads(client))))
+        waiting = deque(list(items[i : i + size]) for i in range(0, len(items), size))
+        suspects: deque[list[Item]] = deque()
+        running: dict[Future, list[Item]] = {}
+        try:
+            while waiting or running or suspects:
+                while waiting and len(running) < self._threads(client):
+                    chunk = waiting.popleft()
+                    running[client.submit(task, chunk, pure=False)] = chunk
+                if not running:
+                    yield from self._alone(client, task, suspects.popleft())
+                    continue
+                for future in _finished(running):
+                    chunk = running.pop(future)
+                    if future.status == "error" and isinstance(future.exception(), KilledWorker):
+                        suspects += [[item] for item in chunk]
+                    else:
+                        yield from zip(chunk, _result(future), strict=True)
+        finally:
+            if running:
+                client.cancel(list(running), force=True)
+
+    def _alone(self, client: Client, task: Callable[..., list[Any]], item: list[Item]) -> Iterator[tuple[Item, Any]]:
+        future = client.submit(task, item, pure=False)
+        while not _finished({future: item}):
+            continue
+        if future.status == "error" and isinstance(future.exception(), KilledWorker):
+            reason = (
+                "Reading crashed the worker process twice: expected a recording that the reader can read, found "
+                "one that ends the process (a fault in the reader, or too little memory). Leave it out or convert it."
+            )
+            yield item[0], Failed(reason)
+        else:
+            yield item[0], _result(future)[0]
+
+    def _threads(self, client: Client) -> int:
+        threads: int = sum(client.nthreads().values())
+        return max(1, threads)
+
+    def _connect(self) -> Client:
+        if self._client is None:
+            self._client = self._join(self._scheduler) if self._scheduler else self._start()
+        return self._client
+
+    def _join(self, address: str) -> Client:
+        self._stack.enter_context(_quiet())
+        try:
+            client = self._stack.enter_context(Client(address, timeout=CONNECT_SECONDS))
+            client.wait_for_workers(1, timeout=CONNECT_SECONDS)
+        except (OSError, TimeoutError, ValueError) as error:
+            raise UsageError(
+                f"The scheduler {address} cannot be used: expected a Dask scheduler with workers within "
+                f"{CONNECT_SECONDS} s, found: {str(error).splitlines()[0]}. Start "
+                "it (dask scheduler, dask worker), or leave --scheduler out."
+            ) from None
+        return client
+
+    def _start(self) -> Client:
+        self._stack.enter_context(_quiet())
+        self._stack.enter_context(dask.config.set(_CONFIG))
+        folder = self._stack.enter_context(
+            tempfile.TemporaryDirectory(prefix="eeg-ingest-", ignore_cleanup_errors=True)
+        )
+        cluster = self._stack.enter_context(
+            LocalCluster(
+                n_workers=self._count,
+                threads_per_worker=1,
+                processes=True,
+                memory_limit=0,
+                dashboard_address="127.0.0.1:0",  # of the scheduler's HTTP server: a free port, for this machine only
+                scheduler_kwargs={"dashboard": False},
+                local_directory=folder,
+                silence_logs=logging.CRITICAL,
+            )
+        )
+        return self._stack.enter_context(Client(cluster))
+
+
+def default_workers() -> int:
+    """Return the number of processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _quiet() -> ExitStack:
+    """Keep Dask's own messages, about workers that die or stop, from stderr."""
+    stack = ExitStack()
+    for name in ("distributed", "tornado", "asyncio"):
+        logger = logging.getLogger(name)
+        stack.callback(logger.setLevel, logger.level)
+        logger.setLevel(logging.CRITICAL)
+    return stack
+
+
+def _finished(running: dict[Future, list[Item]]) -> list[Future]:
+    """Wait a while for futures to finish; in the order of submission."""
+    with suppress(TimeoutError):
+        wait(list(running), timeout=POLL_SECONDS, return_when="FIRST_COMPLETED")
+    return [future for future in running if future.status != "pending"]
+
+
+def _result(future: Future) -> list[Any]:
+    if future.status in ("cancelled", "lost"):
+        raise StoppedError(
+            "The scheduler was lost: expected it to run until the end, found the connection closed. "
+            "Start it and run the same command again."
+        )
+    outcomes: list[Any] = future.result()
+    return outcomes
