@@ -116,9 +116,8 @@ def lay_out(
     """
     lead = max(-block.start, 0)
     inside = slice(lead, lead + source_uv.shape[1])
-    np.subtract(
-        source_uv, source_uv.mean(axis=1, keepdims=True, dtype=np.float64), out=out[:, inside], casting="same_kind"
-    )
+    level_uv = source_uv @ np.full(source_uv.shape[1], 1 / source_uv.shape[1], np.float32)
+    np.subtract(source_uv, level_uv[:, None], out=out[:, inside])
     out[:, : inside.start] = 0
     out[:, inside.stop :] = 0
     if before := min(lead, source_uv.shape[1] - 1):

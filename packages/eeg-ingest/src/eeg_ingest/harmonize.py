@@ -22,6 +22,7 @@ __all__ = ["HARMONIZE_SPEC", "SCALE_UV", "HarmonizedBlock", "band_of", "harmoniz
 SCALE_UV = 0.1
 INT16_MAX = 32767  # -32768 is not used, so the range is symmetric
 MAX_READ_VALUES = 2**24  # of all channels that are read together: 64 MB
+ROWS = 4  # channels that scipy's FFT transforms at once; fewer take as long
 
 HARMONIZE_SPEC: dict[str, Any] = {
     "harmonize_version": 1,
@@ -103,45 +104,44 @@ def _harmonize(
         if not n_seconds:
             continue
         plan = plan_blocks(rate, kernel_s, n_seconds, len(indices))
-        gain = response(recording.sfreq_hz, notches_hz, plan.n_in, plan.n_out)
-        at_once = max(1, MAX_READ_VALUES // plan.n_in)
+        block_filter = _BlockFilter(plan, response(recording.sfreq_hz, notches_hz, plan.n_in, plan.n_out), len(indices))
+        at_once = max(ROWS, MAX_READ_VALUES // plan.n_in)
         for block in blocks_of(plan, n_seconds):
             shape = (block.stop_s - block.first_s, len(indices))
-            result = HarmonizedBlock(
-                np.empty((*shape, SFREQ_OUT_HZ), np.float32), np.empty((*shape, 5), np.float32), number
-            )
+            signal_uv, quality = np.empty((*shape, SFREQ_OUT_HZ), np.float32), np.empty((*shape, 5), np.float32)
             for first in range(0, len(indices), at_once):
-                columns = slice(first, min(first + at_once, len(indices)))
-                source = SourceBlock.read(recording, segment, indices[columns], block.start, block.start + plan.n_in)
-                _filter(source, plan, block, gain, result.signal_uv[:, columns])
-                meter.measure(source, columns, block.first_s, result.signal_uv[:, columns], result.quality[:, columns])
-            yield result
+                together = indices[first : first + at_once]
+                source = SourceBlock.read(recording, segment, together, block.start, block.start + plan.n_in)
+                for row in range(0, len(together), ROWS):
+                    few = source.rows(slice(row, row + ROWS))
+                    columns = slice(first + row, first + row + len(few.uv))
+                    block_filter.apply(few, block, signal_uv[:, columns])
+                    meter.measure(few, columns, block.first_s, signal_uv[:, columns], quality[:, columns])
+            yield HarmonizedBlock(signal_uv, quality, number)
     recording.warnings.extend(meter.warnings())
 
 
-def _filter(
-    source: SourceBlock,
-    plan: Plan,
-    block: Block,
-    gain: npt.NDArray[np.float32],
-    signal_uv: npt.NDArray[np.float32],
-) -> None:
-    """Filter and resample one block of C channels into `signal_uv` (A, C, 200), a few channels at a time."""
-    if block.shift:
-        bins = np.arange(len(gain), dtype=np.float64)
-        gain = (gain * np.exp(2j * np.pi * block.shift / plan.n_in * bins)).astype(np.complex64)
-    else:
-        gain = np.repeat(gain, 2)  # for real and imaginary parts side by side
-    n_kept = SFREQ_OUT_HZ * (block.stop_s - block.first_s)
-    kept = slice(plan.margin_s * SFREQ_OUT_HZ, plan.margin_s * SFREQ_OUT_HZ + n_kept)
-    rows = 8 if plan.n_in <= 2**16 else 4  # scipy transforms this many at once, and they stay in the cache
-    padded = np.empty((min(rows, len(source.uv)), plan.n_in), np.float32)
-    for first in range(0, len(source.uv), rows):
-        part = source.uv[first : first + rows]
-        laid_out = padded[: len(part)]
-        lay_out(part, laid_out, plan, block, source.n_samples)
-        spectrum = scipy.fft.rfft(laid_out, workers=1)[:, : plan.n_bins]
-        spectrum_parts = spectrum if block.shift else spectrum.view(np.float32)
-        spectrum_parts *= gain
+class _BlockFilter:
+    """Filters and resamples blocks of a few channels, which stay in the processor's cache from end to end."""
+
+    def __init__(self, plan: Plan, gain: npt.NDArray[np.float32], n_channels: int) -> None:
+        self._plan = plan
+        self._gain = gain
+        self._gain_of_parts = np.repeat(gain, 2)  # real and imaginary parts lie side by side
+        self._padded = np.zeros((min(n_channels, ROWS), plan.n_in), np.float32)
+
+    def apply(self, source: SourceBlock, block: Block, signal_uv: npt.NDArray[np.float32]) -> None:
+        """Write the block's kept seconds of C channels, at most ROWS, into `signal_uv` (A, C, 200)."""
+        plan = self._plan
+        lay_out(source.uv, self._padded[: len(source.uv)], plan, block, source.n_samples)
+        spectrum = scipy.fft.rfft(self._padded, workers=1)[:, : len(self._gain)]
+        if block.shift:
+            turn = 2j * np.pi * block.shift / plan.n_in * np.arange(len(self._gain))
+            spectrum *= (self._gain * np.exp(turn)).astype(np.complex64)
+        else:
+            spectrum_parts = spectrum.view(np.float32)
+            spectrum_parts *= self._gain_of_parts
         filtered = scipy.fft.irfft(spectrum, plan.n_out, overwrite_x=True, workers=1)
-        signal_uv[:, first : first + rows] = filtered[:, kept].reshape(len(part), -1, SFREQ_OUT_HZ).swapaxes(0, 1)
+        first = plan.margin_s * SFREQ_OUT_HZ
+        kept = filtered[: len(source.uv), first : first + len(signal_uv) * SFREQ_OUT_HZ]
+        signal_uv[:] = kept.reshape(len(source.uv), -1, SFREQ_OUT_HZ).swapaxes(0, 1)

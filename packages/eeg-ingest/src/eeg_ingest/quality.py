@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from math import floor
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,6 @@ from eeg_ingest.recording import Channel
 from eeg_ingest.source_block import SourceBlock
 
 STORED_RANGE_UV = 3276.75  # what rounds to more than 32767 steps of 0.1 µV
-_ROWS = 4  # channels at a time: they stay in the cache
 
 Floats = npt.NDArray[np.float32]
 
@@ -42,31 +40,38 @@ class QualityMeter:
     def measure(self, source: SourceBlock, columns: slice, first_s: int, signal_uv: Floats, quality: Floats) -> None:
         """Measure `signal_uv` (A, C, 200), which begins at the segment's second `first_s`, into `quality` (A, C, 5)."""
         edges = range(first_s, first_s + len(signal_uv) + 1)
-        starts = np.array([floor(second * self._rate_hz) for second in edges]) - source.start
-        lengths = np.diff(starts)
+        rate = self._rate_hz
+        bounds = np.array([second * rate.numerator // rate.denominator for second in edges]) - source.start
+        starts, lengths = bounds[:-1], np.diff(bounds)
+        steady = _steady(source)
         for length in np.unique(lengths):  # one if the rate is whole, else two
             chosen = lengths == length
-            bases = [_tone_basis(tones, int(length), float(self._rate_hz)) for tones in self._tones_hz]
-            for first in range(0, len(source.uv), _ROWS):
-                rows = slice(first, first + _ROWS)
-                seconds = _cut(source.uv[rows], starts[:-1], chosen, int(length))
-                known = (
-                    None
-                    if source.non_finite is None
-                    else ~_cut(source.non_finite[rows], starts[:-1], chosen, int(length))
-                )
-                out = quality[chosen, rows]
-                out[..., 0] = _flat(source.uv[rows], seconds, known, starts[:-1][chosen]).T
-                out[..., 1] = _clipped(seconds, self._limits_uv[columns][rows]).T
-                out[..., 3] = _tone_share(seconds, bases).T
-                out[..., 4] = 0 if known is None else 1 - known.mean(axis=2, dtype=np.float32).T
-                quality[chosen, rows] = out
+            seconds = _cut(source.uv, starts, chosen, int(length))
+            measured = quality[chosen]
+            measured[..., 0] = _mean(_cut(steady, starts, chosen, int(length))).T
+            measured[..., 1] = self._clipped(source, columns, seconds).T
+            measured[..., 3] = _tone_share(seconds, self._bases(int(length))).T
+            measured[..., 4] = 0
+            if source.non_finite is not None:
+                measured[..., 4] = _mean(_cut(source.non_finite, starts, chosen, int(length))).T
+            quality[chosen] = measured
         quality[..., 1] = np.maximum(quality[..., 1], _saturated(signal_uv))
-        quality[..., 2] = signal_uv.std(axis=2)
+        quality[..., 2] = _deviation(signal_uv)
         if columns.start == 0:
-            self._n_measured += int(starts[-1] - starts[0])
+            self._n_measured += int(bounds[-1] - bounds[0])
         if source.non_finite is not None:
-            self._n_bridged[columns] += source.non_finite[:, starts[0] : starts[-1]].sum(axis=1)
+            self._n_bridged[columns] += source.non_finite[:, bounds[0] : bounds[-1]].sum(axis=1)
+
+    def _clipped(self, source: SourceBlock, columns: slice, seconds: Floats) -> Floats:
+        """(C, A): share of samples outside the converter's limits."""
+        clipped = np.zeros(seconds.shape[:2], np.float32)
+        low_uv, high_uv = self._limits_uv[columns].T
+        for row in np.flatnonzero((source.low_uv < low_uv) | (source.high_uv > high_uv)):
+            clipped[row] = _mean((seconds[row] < low_uv[row]) | (seconds[row] > high_uv[row]))
+        return clipped
+
+    def _bases(self, length: int) -> list[Floats]:
+        return [_tone_basis(tones_hz, length, float(self._rate_hz)) for tones_hz in self._tones_hz]
 
     def warnings(self) -> list[str]:
         """What the user must know about the samples that were bridged."""
@@ -88,27 +93,20 @@ def _cut(
     return samples[:, starts[chosen][:, None] + np.arange(length)]
 
 
-def _flat(
-    samples: Floats, seconds: Floats, known: npt.NDArray[np.bool_] | None, starts: npt.NDArray[np.int64]
-) -> Floats:
-    """(C, A): share of samples equal to the one before, which for a second's first sample is in `samples` (C, S)."""
-    equal = np.empty(seconds.shape, np.bool_)
-    np.equal(seconds[..., 1:], seconds[..., :-1], out=equal[..., 1:])
-    equal[..., 0] = (seconds[..., 0] == samples[:, starts - 1]) & (starts > 0)
-    if known is not None:
-        equal &= known
-    return np.asarray(equal.mean(axis=2, dtype=np.float32))
+def _steady(source: SourceBlock) -> npt.NDArray[np.bool_]:
+    """(C, S): whether a sample equals the one before; the first of a segment has none before, nor has a bridged one."""
+    steady = np.empty(source.uv.shape, np.bool_)
+    np.equal(source.uv[:, 1:], source.uv[:, :-1], out=steady[:, 1:])
+    steady[:, 0] = False
+    if source.non_finite is not None:
+        steady &= ~source.non_finite
+    return steady
 
 
-def _clipped(seconds: Floats, limits_uv: Floats) -> Floats:
-    """(C, A): share of samples outside the limits (C, 2)."""
-    low, high = limits_uv.T[:, :, None, None]
-    if (
-        seconds.size == 0
-        or not ((seconds.min(axis=(1, 2)) < low[:, 0, 0]) | (seconds.max(axis=(1, 2)) > high[:, 0, 0])).any()
-    ):
-        return np.zeros(seconds.shape[:2], np.float32)
-    return np.asarray(((seconds < low) | (seconds > high)).mean(axis=2, dtype=np.float32))
+def _mean(marks: npt.NDArray[np.bool_]) -> Floats:
+    """Share of True along the last axis."""
+    n_samples = marks.shape[-1]
+    return np.asarray(marks.astype(np.float32) @ np.ones(n_samples, np.float32) / np.float32(n_samples))
 
 
 def _saturated(signal_uv: Floats) -> Floats | float:
@@ -116,6 +114,17 @@ def _saturated(signal_uv: Floats) -> Floats | float:
     if max(signal_uv.max(), -signal_uv.min()) <= STORED_RANGE_UV:
         return 0.0
     return np.asarray((np.abs(signal_uv) > STORED_RANGE_UV).mean(axis=2, dtype=np.float32))
+
+
+def _deviation(seconds: Floats) -> Floats:
+    """Standard deviation along the last axis."""
+    centred = _centred(seconds)
+    return np.asarray(np.sqrt(np.einsum("...s,...s->...", centred, centred) / seconds.shape[-1]))
+
+
+def _centred(seconds: Floats) -> Floats:
+    n_samples = seconds.shape[-1]
+    return np.asarray(seconds - (seconds @ np.full(n_samples, 1 / n_samples, np.float32))[..., None])
 
 
 def _tone_basis(tones_hz: Sequence[float], length: int, sfreq_hz: float) -> Floats:
@@ -129,7 +138,7 @@ def _tone_share(seconds: Floats, bases: Sequence[Floats]) -> Floats:
     share = np.zeros(seconds.shape[:2], np.float32)
     if not bases:
         return share
-    centred = seconds - seconds.mean(axis=2, keepdims=True)
+    centred = _centred(seconds)
     variance = np.einsum("cas,cas->ca", centred, centred) / seconds.shape[2]
     for basis in bases:
         power = np.square(centred @ basis).sum(axis=2)

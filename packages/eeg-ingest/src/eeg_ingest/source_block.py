@@ -18,10 +18,13 @@ LOOK_S = 60  # how far beyond a block the next finite sample is looked for
 class SourceBlock:
     """Samples of a segment of `n_samples`, from `start` on, at the recording's own rate.
 
-    `uv` (C, S) is free of NaN and inf; `non_finite` (C, S) is True where a sample was bridged, or None if none was.
+    `uv` (C, S) holds finite samples between `low_uv` (C) and `high_uv` (C). `non_finite` (C, S) is True where
+    a sample was bridged; it is None if none was.
     """
 
     uv: npt.NDArray[np.float32]
+    low_uv: npt.NDArray[np.float32]
+    high_uv: npt.NDArray[np.float32]
     non_finite: npt.NDArray[np.bool_] | None
     start: int
     n_samples: int
@@ -30,30 +33,45 @@ class SourceBlock:
     def read(
         cls, recording: Recording, segment: Segment, channels: Sequence[int], start: int, stop: int
     ) -> SourceBlock:
-        """Read what lies inside the segment of samples `start` to `stop` (relative to the segment)."""
+        """Read what lies inside the segment of its samples `start` to `stop`."""
         start, stop = max(start, 0), min(stop, segment.n_samples)
         uv = recording.read_uv(channels, segment.start_sample + start, segment.start_sample + stop)
-        bad = ~finite_rows(uv)
-        if not bad.any():
-            return cls(uv, None, start, segment.n_samples)
-        look = int(LOOK_S * recording.sfreq_hz)
-        before, after = min(look, start), min(look, segment.n_samples - stop)
-        rows = [int(row) for row in np.flatnonzero(bad)]
-        wide = recording.read_uv(
-            [channels[row] for row in rows],
-            segment.start_sample + start - before,
-            segment.start_sample + stop + after,
+        low_uv, high_uv = uv.min(axis=1), uv.max(axis=1)  # NaN if one sample is
+        non_finite = None
+        if bad := np.flatnonzero(~((low_uv >= -MAX_UV) & (high_uv <= MAX_UV))).tolist():
+            uv, non_finite = uv.copy(), np.zeros(uv.shape, np.bool_)
+            around = [channels[row] for row in bad]
+            uv[bad], non_finite[bad] = _bridged(recording, segment, around, start, stop)
+            low_uv, high_uv = uv.min(axis=1), uv.max(axis=1)
+        return cls(uv, low_uv, high_uv, non_finite, start, segment.n_samples)
+
+    def rows(self, which: slice) -> SourceBlock:
+        """The block of some of the channels."""
+        return SourceBlock(
+            self.uv[which],
+            self.low_uv[which],
+            self.high_uv[which],
+            None if self.non_finite is None else self.non_finite[which],
+            self.start,
+            self.n_samples,
         )
-        inner = slice(before, before + stop - start)
-        uv, non_finite = uv.copy(), np.zeros(uv.shape, np.bool_)
-        for row, samples in zip(rows, wide, strict=True):
-            good = np.abs(samples) <= MAX_UV
-            non_finite[row] = ~good[inner]
-            places = np.flatnonzero(good)
-            uv[row] = np.interp(np.arange(inner.start, inner.stop), places, samples[places]) if len(places) else 0
-        return cls(uv, non_finite, start, segment.n_samples)
 
 
-def finite_rows(uv: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
-    """Whether each channel of `uv` (C, S) holds finite voltages only."""
-    return np.asarray((uv.min(axis=1) >= -MAX_UV) & (uv.max(axis=1) <= MAX_UV))
+def _bridged(
+    recording: Recording, segment: Segment, channels: Sequence[int], start: int, stop: int
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+    """Samples (C, S) with lines drawn across what is not finite, and where (C, S).
+
+    Looks beyond both ends, so that what a line looks like does not depend on where blocks end.
+    """
+    look = int(LOOK_S * recording.sfreq_hz)
+    first, last = max(start - look, 0), min(stop + look, segment.n_samples)
+    wide = recording.read_uv(channels, segment.start_sample + first, segment.start_sample + last)
+    finite = np.abs(wide) <= MAX_UV
+    places = np.arange(wide.shape[1])
+    lines = [
+        np.interp(places, places[known], row[known]) if known.any() else np.zeros(len(row))
+        for row, known in zip(wide, finite, strict=True)
+    ]
+    inner = slice(start - first, stop - first)
+    return np.array(lines, np.float32)[:, inner], ~finite[:, inner]
