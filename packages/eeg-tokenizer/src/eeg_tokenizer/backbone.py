@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from eeg_tokenizer.batches import MAX_SECONDS
 from eeg_tokenizer.temporal import STEPS, TemporalEncoder
 from eeg_tokenizer.transformer import NORM_EPS, Block
 
@@ -53,7 +54,7 @@ class BackboneConfig:
     mask_token: bool = True
     final_norm: bool = True
     n_slots: int = 129
-    max_seconds: int = 16
+    max_seconds: int = MAX_SECONDS
 
     @property
     def temporal_channels(self) -> int:

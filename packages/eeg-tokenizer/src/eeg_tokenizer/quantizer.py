@@ -59,7 +59,7 @@ class NormEMAQuantizer(nn.Module):
         Raises:
             RuntimeError: in evaluation, when the codebook was never set.
         """
-        z = F.normalize(z.float(), dim=-1)
+        z = F.normalize(z.to(self.codebook.dtype), dim=-1)
         flat = z.detach().flatten(0, -2)
         weight = torch.ones_like(flat[:, 0]) if valid is None else valid.flatten().to(flat.dtype)
         if self.training and not self.started:
@@ -79,7 +79,7 @@ class NormEMAQuantizer(nn.Module):
         Raises:
             RuntimeError: when the codebook was never set.
         """
-        flat = F.normalize(z.float(), dim=-1).flatten(0, -2)
+        flat = F.normalize(z.to(self.codebook.dtype), dim=-1).flatten(0, -2)
         return _codes(self._nearest(flat), z, valid)
 
     @torch.no_grad()

@@ -22,8 +22,10 @@ def spectrum_targets(patches: Tensor, valid: Tensor | None) -> dict[str, Tensor]
     Returns:
         "amplitude" and "phase", each (B, N, F). What stands at padding has no meaning.
     """
-    spectrum = torch.fft.fft(patches.float(), dim=-1)
-    return {"amplitude": _zscore(spectrum.abs(), valid), "phase": _zscore(spectrum.angle(), valid)}
+    spectrum = torch.fft.fft(patches, dim=-1)
+    imaginary = spectrum.imag + 0.0  # -0 becomes 0: libraries differ, and it would turn the phase of pi into -pi
+    phase = torch.atan2(imaginary, spectrum.real)
+    return {"amplitude": _zscore(spectrum.abs(), valid), "phase": _zscore(phase, valid)}
 
 
 def _zscore(x: Tensor, valid: Tensor | None) -> Tensor:

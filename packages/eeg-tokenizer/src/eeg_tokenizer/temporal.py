@@ -5,6 +5,7 @@ Shapes: B batch, N patches, S samples of a patch (200), C filters, T steps of a 
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -47,7 +48,8 @@ def group_norm(x: Tensor, norm: nn.GroupNorm, valid: Tensor | None) -> Tensor:
     if valid is None:
         normalized: Tensor = norm(x)
         return normalized
-    grouped = x.float().reshape(len(x), norm.num_groups, -1, *x.shape[2:])  # (B, groups, C / groups, N, T)
+    x = x.to(torch.promote_types(x.dtype, torch.float32))  # statistics of bfloat16 would be too coarse
+    grouped = x.reshape(len(x), norm.num_groups, -1, *x.shape[2:])  # (B, groups, C / groups, N, T)
     weight = valid[:, None, None, :, None].to(grouped.dtype)
     count = weight.sum((2, 3, 4), keepdim=True) * grouped.shape[2] * grouped.shape[4]
     mean = (grouped * weight).sum((2, 3, 4), keepdim=True) / count
