@@ -23,7 +23,7 @@ Curve = NDArray[np.float64]  # (2, n): steps, values
 def draw_curves(metrics: Path, png: Path) -> None:
     """Draw the loss, its parts, every other measure, and the run's rates against the step.
 
-    Training is a line, held-out data a dashed line with dots. Long runs are drawn as means over equal stretches of steps.
+    Training is a line, held-out data a dashed line with dots. Long runs are drawn as means over stretches of steps.
 
     Raises:
         OSError: `metrics` is absent or `png` cannot be written.

@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import threading
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from eeg_tokenizer import checkpoint, training
+from eeg_tokenizer.distributed import Place
+from eeg_tokenizer.metrics import last_record, read_metrics
+from eeg_tokenizer.plots import draw_curves, read_curves
+from eeg_tokenizer.schedule import adamw, learning_rate
+from eeg_tokenizer.training import Outcome, Plan, StepLoss, TrainingError, fit
+from eeg_tokenizer.vqnsp import TOKENIZER_SIZES, VQNSP
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.optimizer import register_optimizer_step_pre_hook
+
+PLAN = Plan(steps=12, lr=0.05, min_lr=0.01, warmup_steps=3, checkpoint_every=5, seed=7, clip_grad=1.0)
+TIMES = ("samples_per_s",)
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """A batch of a toy problem."""
+
+    values: Tensor
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def to(self, device: torch.device) -> Numbers:
+        return Numbers(self.values.to(device))
+
+
+def batches(first: int, end: int) -> Generator[Numbers, None, None]:
+    for step in range(first, end):
+        yield Numbers(torch.from_numpy(np.random.default_rng(step).standard_normal((8, 3), dtype=np.float32)))
+
+
+def loss_of(model: nn.Module, batch: Numbers) -> StepLoss:
+    error = (model(batch.values) - batch.values.sum(1, keepdim=True)).square().mean()
+    return StepLoss(error, {"error": error.detach()}, {"accuracy": 0.5})
+
+
+def train(run: Path, plan: Plan = PLAN, loss: Callable[[nn.Module, Numbers], StepLoss] = loss_of) -> Outcome:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.5), nn.Linear(8, 1))
+    run.mkdir(exist_ok=True)
+    return fit(
+        model,
+        adamw(model, betas=(0.9, 0.99), weight_decay=0.01),
+        batches=batches,
+        loss_of=loss,
+        evaluate=lambda bare: {"loss": float(bare(torch.ones(1, 3)))},
+        plan=plan,
+        place=Place(torch.device("cpu")),
+        run=run,
+        config={"model": "toy"},
+        first_record={"windows": {"training": 8}},
+    )
+
+
+@pytest.fixture
+def without_curves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spare the second that drawing takes, where it is not what is tested."""
+    monkeypatch.setattr(training, "draw_curves", lambda _metrics, _png: None)
+
+
+def records(run: Path) -> list[dict[str, Any]]:
+    lines = (run / "metrics.jsonl").read_text().splitlines()
+    return [{name: value for name, value in json.loads(line).items() if name not in TIMES} for line in lines]
+
+
+def weights(run: Path) -> bytes:
+    return (run / "model.safetensors").read_bytes()
+
+
+def stop_at(step: int, number: signal.Signals) -> Callable[[nn.Module, Numbers], StepLoss]:
+    taken = iter(range(1, 100))
+
+    def loss(model: nn.Module, batch: Numbers) -> StepLoss:
+        if next(taken) == step:
+            os.kill(os.getpid(), number)
+        return loss_of(model, batch)
+
+    return loss
+
+
+def test_the_schedule_is_the_official_cosine_after_a_rise() -> None:
+    steps, warmup = 50, 10
+    rates = [learning_rate(s, steps=steps, peak=5e-5, floor=1e-5, warmup_steps=warmup) for s in range(steps)]
+    assert rates[:warmup] == pytest.approx([5e-5 * (s + 1) / warmup for s in range(warmup)])
+    official = [1e-5 + 0.5 * (5e-5 - 1e-5) * (1 + math.cos(math.pi * i / 40)) for i in range(40)]
+    assert rates[warmup:] == pytest.approx(official)
+    assert learning_rate(0, steps=1, peak=1.0, floor=0.1, warmup_steps=1) == 1.0
+
+
+def test_only_matrices_decay_and_layers_may_learn_slower() -> None:
+    model = VQNSP(TOKENIZER_SIZES["tiny"])
+    model.to_code.requires_grad_(False)
+    optimizer = adamw(
+        model, betas=(0.9, 0.99), weight_decay=0.3, lr_scale=lambda name: 0.5 if name.startswith("encoder") else 1.0
+    )
+    group_of = {id(p): group for group in optimizer.param_groups for p in group["params"]}
+    names = dict(model.named_parameters())
+    assert set(group_of) == {id(p) for name, p in names.items() if not name.startswith("to_code")}
+    for name, parameter in names.items():
+        if id(parameter) in group_of:
+            kept = name.endswith(("bias", "cls_token", "pos_embed", "time_embed")) or "norm" in name
+            assert group_of[id(parameter)]["weight_decay"] == (0.0 if kept else 0.3), name
+            assert group_of[id(parameter)]["lr_scale"] == (0.5 if name.startswith("encoder") else 1.0)
+
+
+def test_every_step_has_one_record_and_every_fifth_a_checkpoint(tmp_path: Path) -> None:
+    outcome = train(tmp_path)
+    assert outcome.step == 12
+    assert outcome.exit_code == 0
+    written = list(read_metrics(tmp_path / "metrics.jsonl"))
+    assert [record["step"] for record in written] == list(range(1, 13))
+    for record in written:
+        assert record["parts"]["error"] == record["loss"]
+        assert record["accuracy"] == 0.5
+        expected = learning_rate(record["step"] - 1, steps=12, peak=0.05, floor=0.01, warmup_steps=3)
+        assert record["lr"] == pytest.approx(expected)
+        assert record["grad_norm"] > 0
+        assert record["samples_per_s"] > 0
+    assert [record["step"] for record in written if "held_out" in record] == [5, 10, 12]
+    assert written[0]["windows"] == {"training": 8}
+    assert last_record(tmp_path / "metrics.jsonl") == outcome.record == written[-1]
+    assert sorted(path.name[-2:] for path in (tmp_path / "checkpoints").iterdir()) == ["10", "12"]
+    assert weights(tmp_path) == (tmp_path / "checkpoints/step-000000012/model.safetensors").read_bytes()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("read-ahead")]
+
+
+@pytest.mark.usefixtures("without_curves")
+@pytest.mark.parametrize(("number", "step"), [(signal.SIGTERM, 1), (signal.SIGINT, 4), (signal.SIGTERM, 5)])
+def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(tmp_path: Path, number: signal.Signals, step: int) -> None:
+    train(tmp_path / "undisturbed")
+    handlers = [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)]
+    outcome = train(tmp_path / "run", loss=stop_at(step, number))
+    assert (outcome.step, outcome.signal) == (step, number)
+    assert outcome.exit_code == (130 if number is signal.SIGINT else 0)
+    assert [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)] == handlers
+    assert train(tmp_path / "run").step == 12
+    assert weights(tmp_path / "run") == weights(tmp_path / "undisturbed")
+    assert records(tmp_path / "run") == records(tmp_path / "undisturbed")
+
+
+@pytest.mark.usefixtures("without_curves")
+def test_a_finished_run_is_left_as_it_is(tmp_path: Path) -> None:
+    train(tmp_path)
+    before = (weights(tmp_path), (tmp_path / "metrics.jsonl").read_bytes())
+    assert train(tmp_path).step == 12
+    assert (weights(tmp_path), (tmp_path / "metrics.jsonl").read_bytes()) == before
+
+
+@pytest.mark.usefixtures("without_curves")
+def test_records_after_the_last_checkpoint_and_half_lines_are_written_anew(tmp_path: Path) -> None:
+    train(tmp_path / "undisturbed")
+    train(tmp_path / "run", loss=stop_at(5, signal.SIGTERM))
+    with (tmp_path / "run" / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 6, "loss": 99.0}\n{"step": 7, "lo')
+    train(tmp_path / "run")
+    assert records(tmp_path / "run") == records(tmp_path / "undisturbed")
+
+
+@pytest.mark.parametrize("broken", ["loss", "gradient"])
+def test_numbers_that_are_not_finite_stop_the_run_and_keep_the_last_checkpoint(tmp_path: Path, broken: str) -> None:
+    taken = iter(range(1, 100))
+
+    def loss(model: nn.Module, batch: Numbers) -> StepLoss:
+        good = loss_of(model, batch)
+        if next(taken) < 8:
+            return good
+        # The square root at 0 is finite, its slope is not.
+        return StepLoss(good.loss * math.nan if broken == "loss" else (good.loss * 0).sqrt())
+
+    with pytest.raises(TrainingError, match=r"at step 8: expected finite numbers, found .*nan"):
+        train(tmp_path, loss=loss)
+    last = checkpoint.latest_step(tmp_path)
+    assert last is not None
+    assert last.name == "step-000000005"
+    assert [record["step"] for record in records(tmp_path)] == list(range(1, 8))
+    assert all(tensor.isfinite().all() for tensor in checkpoint.load_weights(last).values())
+
+
+@pytest.mark.usefixtures("without_curves")
+def test_gradients_are_clipped(tmp_path: Path) -> None:
+    norms: list[float] = []
+
+    def look(optimizer: Optimizer, *_: Any) -> None:
+        gradients = [p.grad for group in optimizer.param_groups for p in group["params"]]
+        norms.append(float(torch.cat([gradient.flatten() for gradient in gradients]).norm()))
+
+    hook = register_optimizer_step_pre_hook(look)
+    try:
+        train(tmp_path / "clipped", replace(PLAN, clip_grad=1e-3))
+        train(tmp_path / "free", replace(PLAN, clip_grad=None))
+    finally:
+        hook.remove()
+    assert norms[:12] == pytest.approx([1e-3] * 12, rel=1e-3)
+    assert [record["grad_norm"] for record in records(tmp_path / "free")] == pytest.approx(norms[12:], rel=1e-5)
+    assert min(record["grad_norm"] for record in records(tmp_path / "clipped")) > 1e-3
+
+
+def test_the_curves_hold_what_the_records_hold(tmp_path: Path) -> None:
+    train(tmp_path)
+    curves = read_curves(tmp_path / "metrics.jsonl")
+    assert curves["loss"].shape == (2, 12)
+    assert curves["held_out/loss"][0].tolist() == [5, 10, 12]
+    image = (tmp_path / "curves.png").read_bytes()
+    assert image.startswith(b"\x89PNG")
+    long = tmp_path / "long.jsonl"
+    long.write_text("".join(json.dumps({"step": step, "loss": 1 / step}) + "\n" for step in range(1, 3001)))
+    draw_curves(long, tmp_path / "long.png")
+    assert (tmp_path / "long.png").stat().st_size > 10_000
