@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from labram_model import scores
+from labram_model.errors import LabramError
 
 
 def test_kappa_of_the_textbook_table() -> None:
@@ -91,7 +92,7 @@ def test_chance_of_a_skewed_task() -> None:
 
 
 def test_a_class_without_samples_has_no_score() -> None:
-    with pytest.raises(ValueError, match="class 1 has no sample"):
+    with pytest.raises(LabramError, match="found none of class 1"):
         scores.classification_scores(np.array([0, 0]), np.array([[0.9, 0.1], [0.8, 0.2]]))
-    with pytest.raises(ValueError, match="not finite"):
+    with pytest.raises(LabramError, match="not finite"):
         scores.classification_scores(np.array([0, 1]), np.array([[0.9, 0.1], [np.nan, 0.2]]))

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from labram_model.errors import LabramError
+
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 
@@ -65,14 +67,17 @@ def classification_scores(true: IntArray, probability: FloatArray) -> dict[str, 
     Returns `scores`, `chance` (what guessing by the class shares gives; balanced accuracy 1/K) and `confusion`
     (rows true, columns predicted). Two classes add AUROC and AUC-PR, the second class being the positive one.
 
-    Raises ValueError where a class has no sample (no score is defined then) or a probability is not finite.
+    Raises:
+        LabramError: a class has no sample, so that no score is defined, or a probability is not finite.
     """
     n_classes = probability.shape[1]
     counts = np.bincount(true, minlength=n_classes)
     if (counts == 0).any():
-        raise ValueError(f"cannot score: class {int(np.argmin(counts))} has no sample")
+        raise LabramError(
+            f"Cannot score: expected windows of all {n_classes} classes, found none of class {int(np.argmin(counts))}."
+        )
     if not np.isfinite(probability).all():
-        raise ValueError("cannot score: a probability is not finite")
+        raise LabramError("Cannot score: expected probabilities, found some that are not finite. Train anew.")
     confusion = confusion_matrix(true, probability.argmax(axis=1), n_classes)
     share = counts / counts.sum()
     scores = {

@@ -1,0 +1,92 @@
+"""The scores of a fine-tuned model on one split of its task."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import torch
+from eeg_store import Store
+from eeg_tokenizer.distributed import choose_device
+from eeg_tokenizer.windows import data_digest
+from torch import nn
+
+from labram_model import models
+from labram_model.errors import LabramError
+from labram_model.labelled import labelled_windows
+from labram_model.labelled_batches import LabelledReader, predict
+from labram_model.scores import classification_scores
+from labram_model.task import Task, load_task
+
+logger = logging.getLogger(__name__)
+
+_FREE_KEYS = {"name", "training"}  # of a task: they do not change which windows are scored
+
+
+def evaluate(store_path: Path, task_path: Path, folder: Path, *, split: str, device: str) -> dict[str, Any]:
+    """Score the model in `folder` on the subjects that were its `split` when it was fine-tuned.
+
+    Raises:
+        LabramError: a model of another kind or of another task, a store without the split's subjects.
+        StoreError, CheckpointError: as the parts that raise them say.
+    """
+    config = models.expect_kind(folder, models.CLASSIFIER)
+    task, store = load_task(task_path), Store.open(store_path)
+    _check_task(task, config["task"], task_path, folder)
+    if data_digest(store) != config["data"]["store_digest"]:
+        logger.warning("The store %s is not as it was when the model in %s was fine-tuned.", store_path, folder)
+    labelled = labelled_windows(store, task)
+    subjects = config["split"][split]
+    if missing := [subject for subject in subjects if subject not in labelled.classes_of]:
+        raise LabramError(
+            f"Cannot score {split} in {store_path}: expected windows of the {len(subjects)} subjects that the model in "
+            f"{folder} had there, found none of {', '.join(missing)}. Give the store that it was fine-tuned on."
+        )
+    place = choose_device(device)
+    model = models.load_classifier(folder).to(place)
+    reader = LabelledReader(store, labelled.of(subjects), task.window_s)
+    return {
+        "checkpoint": str(folder),
+        "task": task.name,
+        "classes": list(task.classes),
+        "split": split,
+        **score_split(model, reader, task, place),
+    }
+
+
+def score_split(model: nn.Module, reader: LabelledReader, task: Task, device: torch.device) -> dict[str, Any]:
+    """Return scores, chance and confusion matrix of the reader's windows, and how many there are of what.
+
+    Raises:
+        LabramError: a class without windows.
+    """
+    return {
+        **classification_scores(reader.labels, predict(model, reader, device)),
+        **count_split(reader, task),
+    }
+
+
+def count_split(reader: LabelledReader, task: Task) -> dict[str, dict[str, int]]:
+    """Return how many windows and how many subjects there are of each class."""
+    pairs = {(window.label, window.subject) for window in reader.windows}
+    windows, subjects = Counter(reader.labels.tolist()), Counter(label for label, _ in pairs)
+    return {
+        "windows": {name: windows[index] for index, name in enumerate(task.classes)},
+        "subjects": {name: subjects[index] for index, name in enumerate(task.classes)},
+    }
+
+
+def _check_task(task: Task, begun: dict[str, Any], path: Path, folder: Path) -> None:
+    told = task.model_dump(mode="json")
+    differing = [
+        f"{key} {begun.get(key)!r} (found {value!r})"
+        for key, value in told.items()
+        if key not in _FREE_KEYS and value != begun.get(key)
+    ]
+    if differing:
+        raise LabramError(
+            f"Cannot use the task {path} with the model in {folder}: expected {'; '.join(differing)}. "
+            "Give the task that it was fine-tuned on."
+        )

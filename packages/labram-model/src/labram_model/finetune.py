@@ -1,0 +1,268 @@
+"""Fine-tuning for classification (paper, section 2.5 and Table 5)."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from eeg_store import Store
+from eeg_tokenizer import checkpoint
+from eeg_tokenizer.distributed import Place, join
+from eeg_tokenizer.loader import BatchLoader
+from eeg_tokenizer.metrics import read_metrics
+from eeg_tokenizer.run import start_run
+from eeg_tokenizer.schedule import adamw
+from eeg_tokenizer.training import Outcome, Plan, StepLoss, fit
+from eeg_tokenizer.windows import data_digest
+from torch import nn
+
+from labram_model import models
+from labram_model.classifier import Classifier
+from labram_model.errors import LabramError
+from labram_model.evaluate import count_split, score_split
+from labram_model.labelled import Labelled, labelled_windows
+from labram_model.labelled_batches import LabelledBatch, LabelledReader, classification_loss
+from labram_model.split import split_subjects
+from labram_model.task import SPLITS, Task, load_task
+
+logger = logging.getLogger(__name__)
+
+BETAS = (0.9, 0.999)
+FEWEST_CHECKS = 10  # how often a run of few steps is scored on the validation subjects
+RESULT = "result.json"
+
+
+@dataclass(frozen=True)
+class FinetuneOptions:
+    """What `labram finetune` is asked for.
+
+    Attributes:
+        checkpoint: a pre-trained model; None for the same model from random weights.
+        size: of the model from random weights; None is "base" on a GPU and "tiny" on a CPU.
+        steps: at most so many optimizer steps; None for all epochs of the task. Warm-up and decay shrink with them.
+        seed: of the head, of random weights, of batches and drop path. The split has its own, in the task.
+    """
+
+    store: Path
+    task: Path
+    output: Path
+    checkpoint: Path | None = None
+    size: str | None = None
+    steps: int | None = None
+    seed: int = 0
+    resume: bool = False
+    device: str = "auto"
+
+
+def finetune(options: FinetuneOptions) -> tuple[dict[str, Any], int]:
+    """Fine-tune, keep the weights with the best validation score, and score the test subjects with them, once.
+
+    Returns:
+        The result, as `result.json` of the output holds it, and the exit code of the process.
+
+    Raises:
+        LabramError: a wrong task, a store that cannot serve it, a checkpoint of another kind.
+        StoreError, CheckpointError, RunError, TrainingError, OSError: as the parts that raise them say.
+    """
+    task, store = load_task(options.task), Store.open(options.store)
+    labelled = labelled_windows(store, task)
+    split = split_subjects(task.split, labelled.classes_of, list(task.classes))
+    readers = {name: LabelledReader(store, labelled.of(split[name]), task.window_s) for name in SPLITS}
+    with join(options.device) as place:
+        torch.manual_seed(options.seed)
+        size, model = _model(options, task, place.device)
+        batch_size, plan = _plan(options, task, len(readers["train"]), place)
+        document = _document(options, task, store, model, split, size=size, plan=plan)
+        if place.writes:
+            start_run(options.output, document, resume=options.resume)
+        selection = Selection(options.output / "best", document, readers["val"], task, place.device)
+        recipe = task.training
+        decay = _layer_decay(options, task)
+        outcome = fit(
+            model,
+            adamw(model, betas=BETAS, weight_decay=recipe.weight_decay, lr_scale=layer_scale(model, decay)),
+            batches=BatchLoader(
+                readers["train"].read,
+                len(readers["train"]),
+                batch_size=batch_size,
+                seed=options.seed,
+                rank=place.rank,
+                world_size=place.world_size,
+            ).batches,
+            loss_of=lambda trained, batch: _loss(trained, batch, recipe.label_smoothing),
+            evaluate=selection,
+            plan=plan,
+            place=place,
+            run=options.output,
+            config=document,
+        )
+        if not place.writes:
+            return {}, outcome.exit_code
+        result = _result(options, task, document, labelled, outcome, monitor=selection.monitor)
+        if outcome.signal is None:
+            best = selection.best_model()
+            checkpoint.publish(options.output, selection.folder)
+            result["train"] = count_split(readers["train"], task)
+            result |= {name: score_split(best, readers[name], task, place.device) for name in ("val", "test")}
+            _write_result(options.output / RESULT, result)
+    return result, outcome.exit_code
+
+
+class Selection:
+    """Scores the validation windows and keeps the best weights so far, by AUROC of two classes and kappa of more."""
+
+    def __init__(
+        self, folder: Path, document: dict[str, Any], reader: LabelledReader, task: Task, device: torch.device
+    ) -> None:
+        """Keep the best weights in `folder`, which a resumed run has already."""
+        self.folder = folder
+        self.monitor = "auroc" if len(task.classes) == 2 else "cohen_kappa"
+        self._document, self._reader, self._task, self._device = document, reader, task, device
+        kept = (folder / "config.json").exists()
+        self._best = float(checkpoint.load_config(folder)["val"][self.monitor]) if kept else -math.inf
+
+    def __call__(self, model: nn.Module) -> dict[str, float]:
+        """Return the scores of `model`, and keep its weights if none before were better (a few subjects soon tie)."""
+        scores: dict[str, float] = score_split(model, self._reader, self._task, self._device)["scores"]
+        if scores[self.monitor] >= self._best:
+            self._best = scores[self.monitor]
+            checkpoint.save_model(self.folder, model, {**self._document, "val": scores})
+        return scores
+
+    def best_model(self) -> Classifier:
+        """Return the model with the best weights, in `eval` mode."""
+        return models.load_classifier(self.folder).to(self._device)
+
+
+def layer_scale(model: Classifier, decay: float) -> Callable[[str], float]:
+    """Return the factor on the learning rate for each parameter's name: `decay` once more for each layer further down.
+
+    As in the official code the head, `fc_norm` and the time embedding learn at the full rate, the last block at
+    `decay`, and the temporal encoder, cls and the position embedding at `decay ** (layers + 1)`.
+    """
+    n_layers = model.config.layers
+
+    def scale(name: str) -> float:
+        part = name.removeprefix("backbone.")
+        if part.startswith("blocks."):
+            return decay ** (n_layers - int(part.split(".")[1]))
+        if part.startswith(("patch_embed.", "cls_token", "pos_embed")):
+            return decay ** (n_layers + 1)
+        return 1.0
+
+    return scale
+
+
+def _model(options: FinetuneOptions, task: Task, device: torch.device) -> tuple[str, Classifier]:
+    """Return the size's name and the model, pre-trained or from random weights."""
+    n_outputs = models.n_outputs(len(task.classes))
+    if options.checkpoint is None:
+        size, config = models.backbone_config(options.size, device)
+        logger.info("No --checkpoint: fine-tuning a model of size %s from random weights.", size)
+        return size, Classifier(replace(config, drop_path=task.training.drop_path), n_outputs).to(device)
+    if options.size is not None:
+        raise LabramError(
+            "Cannot choose the size of a pre-trained model: expected --checkpoint or --size, found both. Leave out one."
+        )
+    pretrained = models.load_masked(options.checkpoint)
+    size = checkpoint.load_config(options.checkpoint)["size"]
+    model = Classifier.from_pretrained(pretrained.backbone, n_outputs, drop_path=task.training.drop_path)
+    return size, model.to(device)
+
+
+def _layer_decay(options: FinetuneOptions, task: Task) -> float:
+    """Return the decay of the task; random weights, which have nothing to keep, decay only where the task says so."""
+    asked_for = "layer_decay" in task.training.model_fields_set
+    return task.training.layer_decay if options.checkpoint or asked_for else 1.0
+
+
+def _plan(options: FinetuneOptions, task: Task, n_windows: int, place: Place) -> tuple[int, Plan]:
+    """Return the batch size, which is at most all windows, and the schedule."""
+    recipe = task.training
+    batch_size = max(place.world_size, min(recipe.batch_size, n_windows) // place.world_size * place.world_size)
+    per_epoch = math.ceil(n_windows / batch_size)
+    steps = min(options.steps or math.inf, recipe.epochs * per_epoch)
+    return batch_size, Plan(
+        steps=int(steps),
+        lr=recipe.lr,
+        min_lr=recipe.min_lr,
+        warmup_steps=round(steps * min(1.0, recipe.warmup_epochs / recipe.epochs)),
+        checkpoint_every=min(per_epoch, math.ceil(steps / FEWEST_CHECKS)),
+        seed=options.seed,
+    )
+
+
+def _document(
+    options: FinetuneOptions,
+    task: Task,
+    store: Store,
+    model: Classifier,
+    split: dict[str, tuple[str, ...]],
+    *,
+    size: str,
+    plan: Plan,
+) -> dict[str, Any]:
+    """Return `config.json`: the model, what it learns from, and the options that a resumed run must repeat."""
+    begun_with = checkpoint.content_hash(options.checkpoint) if options.checkpoint else None
+    told = task.model_dump(mode="json")
+    return {
+        **models.classifier_document(model, list(task.classes)),
+        "size": size,
+        "task": told,
+        "split": {name: list(subjects) for name, subjects in split.items()},
+        "options": {
+            "checkpoint": begun_with,
+            "size": size,
+            "steps": plan.steps,
+            "seed": options.seed,
+            "layer_decay": _layer_decay(options, task),
+            **{f"task.{key}": value for key, value in told.items()},
+        },
+        "data": {"store_digest": data_digest(store)},
+    }
+
+
+def _loss(model: nn.Module, batch: LabelledBatch, smoothing: float) -> StepLoss:
+    logits = model(batch.windows)
+    guess = (logits[:, 0] > 0).long() if logits.shape[1] == 1 else logits.argmax(1)
+    accuracy = (guess == batch.labels).float().mean()
+    return StepLoss(classification_loss(logits, batch.labels, smoothing), measures={"accuracy": accuracy})
+
+
+def _result(
+    options: FinetuneOptions,
+    task: Task,
+    document: dict[str, Any],
+    labelled: Labelled,
+    outcome: Outcome,
+    *,
+    monitor: str,
+) -> dict[str, Any]:
+    """Return what is known before the best weights are scored."""
+    checks = [record for record in read_metrics(options.output / "metrics.jsonl") if "held_out" in record]
+    best = max(checks, key=lambda record: (record["held_out"][monitor], record["step"]), default=None)
+    return {
+        "output": str(options.output),
+        "task": task.name,
+        "classes": list(task.classes),
+        "pretrained": document["options"]["checkpoint"],
+        "size": document["size"],
+        "seed": options.seed,
+        "steps": outcome.step,
+        "stopped_by": None if outcome.signal is None else outcome.signal.name,
+        "chosen": {"by": f"val {monitor}", "step": best and best["step"]},
+        "split": document["split"],
+        "windows_left_out_not_finite": labelled.left_out_not_finite,
+    }
+
+
+def _write_result(path: Path, result: dict[str, Any]) -> None:
+    beside = path.with_name(f".{path.name}.tmp")
+    beside.write_text(json.dumps(result, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    beside.replace(path)

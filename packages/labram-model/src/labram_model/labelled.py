@@ -1,0 +1,215 @@
+"""Windows with a class: cut from a store's recordings by their events.
+
+Shape legend: C channels, A seconds of a window.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.compute as pc
+from eeg_store import QUALITY_MEASURES, SFREQ_HZ, Store, WindowReader
+from eeg_store.channels import slot_of
+from eeg_tokenizer.batches import MAX_PATCHES
+
+from labram_model.errors import LabramError
+from labram_model.task import Task
+
+_COLUMNS = ["recording", "source", "subject", "array", "first_second", "n_seconds", "segments"]
+_SHOWN = 12  # labels or recordings that a message lists
+
+
+@dataclass(frozen=True)
+class LabelledWindow:
+    """A window of `Task.window_s` seconds and its class; `start_sample` counts from its array's start."""
+
+    subject: str
+    recording: str
+    array: str
+    start_sample: int
+    label: int
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """All windows of a task, and how many were left out because a sample in them is not finite."""
+
+    windows: tuple[LabelledWindow, ...]
+    left_out_not_finite: int
+
+    @property
+    def classes_of(self) -> dict[str, set[int]]:
+        """The classes that each subject (`source/subject`) has windows of."""
+        found: dict[str, set[int]] = {}
+        for window in self.windows:
+            found.setdefault(window.subject, set()).add(window.label)
+        return found
+
+    def of(self, subjects: Iterable[str]) -> tuple[LabelledWindow, ...]:
+        """Return the windows of some subjects."""
+        chosen = set(subjects)
+        return tuple(window for window in self.windows if window.subject in chosen)
+
+
+def labelled_windows(store: Store, task: Task) -> Labelled:
+    """Cut the windows of a task, ordered by recording and start.
+
+    Raises:
+        LabramError: an unknown source; a class without events or without room for a window; a recording of an unknown
+            subject; windows of more patches than the model takes.
+    """
+    recordings = {row["recording"]: row for row in _recordings(store, task)}
+    events = store.events(
+        columns=["recording", "label", "original_onset_s", "duration_s"],
+        where=pc.field("recording").isin(list(recordings)),
+    ).to_pylist()
+    _check_events(task, events)
+    by_recording: dict[str, list[dict[str, Any]]] = {}
+    for event in events:
+        if event["label"] in task.class_of:
+            by_recording.setdefault(event["recording"], []).append(event)
+    used = [recordings[name] for name in sorted(by_recording)]
+    _check_subjects(used)
+    usable = _usable_channels(store, task, used)
+
+    reader = WindowReader(store)
+    windows: list[LabelledWindow] = []
+    left_out = 0
+    for row in used:
+        found = _windows_of(task, row, by_recording[row["recording"]])
+        finite = _finite(reader, row, usable[row["array"]], found, task.window_s)
+        windows += [window for window, good in zip(found, finite, strict=True) if good]
+        left_out += len(found) - int(finite.sum())
+    _check_classes(task, events, windows)
+    return Labelled(tuple(windows), left_out)
+
+
+def window_starts(task: Task, event: Mapping[str, Any], segments: Iterable[Mapping[str, Any]]) -> list[int]:
+    """Return where windows of an event start, in samples from the recording's first stored one.
+
+    Event and segments are compared on the file's own clock, and no window crosses a segment's end. An event of some
+    duration gives windows that lie within it; an `offset_s`, or a duration of 0, gives one window per event.
+    """
+    length = task.window_s * SFREQ_HZ
+    stride = max(1, round((task.stride_s or task.window_s) * SFREQ_HZ))
+    locked = task.offset_s is not None or not event["duration_s"]
+    starts: list[int] = []
+    for segment in segments:
+        first, end = segment["first_second"] * SFREQ_HZ, (segment["first_second"] + segment["n_seconds"]) * SFREQ_HZ
+        onset_s = event["original_onset_s"] - segment["original_onset_s"]
+        if locked:
+            start = first + round((onset_s + (task.offset_s or 0.0)) * SFREQ_HZ)
+            starts += [start] if first <= start <= end - length else []
+        else:
+            stop = min(end, first + round((onset_s + event["duration_s"]) * SFREQ_HZ))
+            starts += range(max(first, first + round(onset_s * SFREQ_HZ)), stop - length + 1, stride)
+    return starts
+
+
+def _recordings(store: Store, task: Task) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = store.recordings(columns=_COLUMNS).to_pylist()
+    known = sorted({row["source"] for row in rows})
+    if not known:
+        raise LabramError(
+            f"Cannot cut windows from {store.path}: expected recordings, found none. Build the store first."
+        )
+    for source in task.sources or ():
+        if source not in known:
+            near = difflib.get_close_matches(source, known, n=1)
+            advice = f"Did you mean {near[0]}?" if near else "Choose one of them."
+            raise LabramError(
+                f"Unknown source in sources: expected one of {', '.join(known)}, found {source}. {advice}"
+            )
+    return [row for row in rows if task.sources is None or row["source"] in task.sources]
+
+
+def _windows_of(task: Task, row: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> list[LabelledWindow]:
+    subject, offset = f"{row['source']}/{row['subject']}", row["first_second"] * SFREQ_HZ
+    found = {
+        (start, task.class_of[event["label"]])
+        for event in events
+        for start in window_starts(task, event, row["segments"])
+    }
+    return [
+        LabelledWindow(subject, row["recording"], row["array"], offset + start, label) for start, label in sorted(found)
+    ]
+
+
+def _finite(
+    reader: WindowReader,
+    row: Mapping[str, Any],
+    usable: Sequence[int],
+    windows: Sequence[LabelledWindow],
+    window_s: int,
+) -> npt.NDArray[np.bool_]:
+    """Return for each window of a recording whether the file had numbers for all its samples."""
+    quality = reader.read_quality(row["array"], row["first_second"], row["n_seconds"])
+    broken = (quality[:, usable, QUALITY_MEASURES.index("non_finite")] > 0).any(axis=1)
+    broken_before = np.concatenate([[0], np.cumsum(broken)])
+    start = np.array([window.start_sample for window in windows], dtype=np.int64) - row["first_second"] * SFREQ_HZ
+    stop_second = -(-(start + window_s * SFREQ_HZ) // SFREQ_HZ)
+    finite: npt.NDArray[np.bool_] = broken_before[stop_second] == broken_before[start // SFREQ_HZ]
+    return finite
+
+
+def _check_events(task: Task, events: Sequence[Mapping[str, Any]]) -> None:
+    counts = Counter(event["label"] for event in events)
+    missing = [name for name, labels in task.classes.items() if not any(label in counts for label in labels)]
+    if missing:
+        shown = ", ".join(f"{label} ({count})" for label, count in counts.most_common(_SHOWN)) or "no event at all"
+        wanted = "; ".join(f"{name}: {', '.join(task.classes[name])}" for name in missing)
+        raise LabramError(
+            f"No event of a class in classes: expected {wanted}; found {shown}"
+            f"{', ...' if len(counts) > _SHOWN else ''}. Correct the labels, or the sources' labels in sources.yaml."
+        )
+
+
+def _check_subjects(rows: Sequence[Mapping[str, Any]]) -> None:
+    unknown = [row["recording"] for row in rows if row["subject"] is None]
+    if unknown:
+        raise LabramError(
+            f"Cannot split by subject: expected a subject for every recording, found none for {len(unknown)} of "
+            f"{len(rows)}: {_listed(unknown)}. Give their source a `subject` pattern in sources.yaml and build again, "
+            "or leave the source out with `sources`."
+        )
+
+
+def _usable_channels(store: Store, task: Task, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[int]]:
+    """Return for each array the channels that have a place in the model."""
+    usable: dict[str, list[int]] = {}
+    for path in sorted({row["array"] for row in rows}):
+        usable[path] = [index for index, name in enumerate(store.array(path).channels) if slot_of(name) is not None]
+        n_channels = len(usable[path])
+        if n_channels == 0:
+            raise LabramError(
+                f"Cannot cut windows from {path}: expected channels of the vocabulary, found none. "
+                "Rename its channels in sources.yaml, or leave the source out with `sources`."
+            )
+        if n_channels * task.window_s > MAX_PATCHES:
+            raise LabramError(
+                f"Too long windows in {path}: expected at most {MAX_PATCHES} patches, found {n_channels} channels of "
+                f"{task.window_s} s. Set window_s to at most {MAX_PATCHES // n_channels}."
+            )
+    return usable
+
+
+def _check_classes(task: Task, events: Sequence[Mapping[str, Any]], windows: Sequence[LabelledWindow]) -> None:
+    found = Counter(window.label for window in windows)
+    for index, (name, labels) in enumerate(task.classes.items()):
+        if not found[index]:
+            durations = [event["duration_s"] or 0.0 for event in events if event["label"] in labels]
+            raise LabramError(
+                f"No window of the class {name}: expected events of at least window_s = {task.window_s} s, found "
+                f"{len(durations)} events of {min(durations):g} to {max(durations):g} s. Set a shorter window_s, or "
+                "offset_s for one window from each event's onset."
+            )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")

@@ -1,0 +1,105 @@
+"""Models out of their directories: which kind it is, and the model itself."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from eeg_tokenizer import checkpoint
+from eeg_tokenizer.backbone import SIZES, BackboneConfig
+from torch import nn
+
+from labram_model.classifier import Classifier
+from labram_model.errors import LabramError
+from labram_model.masked import MaskedModel
+
+MASKED, CLASSIFIER, TOKENIZER = "masked", "classifier", "vqnsp"
+_MADE_BY = {MASKED: "labram pretrain", CLASSIFIER: "labram finetune", TOKENIZER: "eeg-tokenizer train"}
+
+
+def masked_document(model: MaskedModel) -> dict[str, Any]:
+    """Return what `config.json` says of the model itself."""
+    return {
+        "model": MASKED,
+        "config": {"backbone": asdict(model.config), "n_codes": model.n_codes},
+        "parameters": count_parameters(model),
+        "versions": versions(),
+    }
+
+
+def classifier_document(model: Classifier, classes: list[str]) -> dict[str, Any]:
+    """Return what `config.json` says of the model itself."""
+    return {
+        "model": CLASSIFIER,
+        "config": {"backbone": asdict(model.config), "classes": classes},
+        "parameters": count_parameters(model),
+        "versions": versions(),
+    }
+
+
+def load_masked(folder: Path) -> MaskedModel:
+    """Load what `labram pretrain` wrote.
+
+    Raises:
+        LabramError: another kind of model.
+        CheckpointError: no model, or a damaged one.
+    """
+    config = expect_kind(folder, MASKED)["config"]
+    model = MaskedModel(BackboneConfig(**config["backbone"]), config["n_codes"])
+    checkpoint.load_into(model, checkpoint.load_weights(folder), folder)
+    return model.eval()
+
+
+def load_classifier(folder: Path) -> Classifier:
+    """Load what `labram finetune` wrote; raises as `load_masked`."""
+    config = expect_kind(folder, CLASSIFIER)["config"]
+    model = Classifier(BackboneConfig(**config["backbone"]), n_outputs(len(config["classes"])))
+    checkpoint.load_into(model, checkpoint.load_weights(folder), folder)
+    return model.eval()
+
+
+def expect_kind(folder: Path, *kinds: str) -> dict[str, Any]:
+    """Return `config.json` of a model of one of these kinds.
+
+    Raises:
+        LabramError: another kind.
+        CheckpointError: no model.
+    """
+    config = checkpoint.load_config(folder)
+    if config.get("model") not in kinds:
+        wanted = " or ".join(f"a model of kind {kind} ({_MADE_BY[kind]})" for kind in kinds)
+        raise LabramError(
+            f"Cannot use the model in {folder}: expected {wanted}, found {config.get('model')}. "
+            "Give the directory of such a model."
+        )
+    return config
+
+
+def n_outputs(n_classes: int) -> int:
+    """Return the outputs of a head: one for two classes, which is trained by binary cross-entropy as in the paper."""
+    return 1 if n_classes == 2 else n_classes
+
+
+def backbone_config(size: str | None, device: torch.device) -> tuple[str, BackboneConfig]:
+    """Return the size asked for, or the device's own: base on a GPU, tiny on a CPU.
+
+    Raises:
+        LabramError: no such size.
+    """
+    size = size or ("base" if device.type == "cuda" else "tiny")
+    if size not in SIZES:
+        raise LabramError(f"Unknown size in --size: expected one of {', '.join(SIZES)}, found {size}. Choose one.")
+    return size, SIZES[size]
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Return the number of learned values."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what made a model."""
+    return {name: version(name) for name in ("labram-model", "eeg-tokenizer", "eeg-store", "torch")}

@@ -1,0 +1,281 @@
+"""Masked pre-training on a store, from whatever codes there are (paper, section 2.4 and Table 4)."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from eeg_store import Store
+from eeg_tokenizer import checkpoint
+from eeg_tokenizer.batches import Batch
+from eeg_tokenizer.distributed import Place, join
+from eeg_tokenizer.loader import BatchLoader, StoredWindows
+from eeg_tokenizer.run import start_run
+from eeg_tokenizer.schedule import adamw
+from eeg_tokenizer.train import HELD_OUT_SHARE, TrainOptions, train_tokenizer
+from eeg_tokenizer.training import Outcome, Plan, StepLoss, fit
+from eeg_tokenizer.windows import Windows, data_digest, hold_out
+from torch import Tensor, nn
+
+from labram_model import models
+from labram_model.code_source import CodeSource, choose_codes, encoded_sets
+from labram_model.errors import LabramError
+from labram_model.masked import MaskedModel
+from labram_model.masks import random_mask
+
+logger = logging.getLogger(__name__)
+
+# Table 4 of the paper.
+BETAS = (0.9, 0.98)
+WEIGHT_DECAY = 0.05
+PEAK_LR = 5e-4
+MIN_LR_SHARE = 0.02  # 1e-5 of 5e-4
+EPOCHS = 50
+WARMUP_SHARE = 0.1  # of the steps: 5 of 50 epochs
+CLIP_GRAD = 3.0
+MASK_RATIO = 0.5
+GPU_BATCH = 512
+
+CPU_BATCH = 32  # ours: a step of the tiny model takes about a second on two cores
+SCORED_WINDOWS = 256  # of the held-out ones, evenly spread
+SCORING_BATCH = 32
+MOST_STEPS_UNSAVED = 1000
+
+
+@dataclass(frozen=True)
+class PretrainOptions:
+    """What `labram pretrain` is asked for; None takes the default of the device.
+
+    Attributes:
+        output: directory of the run; a tokenizer that is trained first goes into `tokenizer` in it.
+        tokenizer: directory of a trained tokenizer; None for the codes in the store, or a tokenizer trained first.
+        size: a key of `SIZES`; None is "base" on a GPU and "tiny" on a CPU.
+        steps: of the pre-training, and as many again of a tokenizer that is trained first; None for all epochs.
+        batch_size: windows of a step over all processes; None is 512 on GPUs and 32 for each process on CPUs.
+        lr: the highest learning rate.
+        seed: of weights, batches, masks and held-out subjects.
+    """
+
+    store: Path
+    output: Path
+    tokenizer: Path | None = None
+    size: str | None = None
+    steps: int | None = None
+    batch_size: int | None = None
+    lr: float = PEAK_LR
+    seed: int = 0
+    resume: bool = False
+    device: str = "auto"
+
+
+def pretrain(options: PretrainOptions) -> tuple[dict[str, Any], int]:
+    """Pre-train a model into `options.output`; return a summary and the exit code of the process.
+
+    Raises:
+        LabramError: codes of several tokenizers, an unknown size.
+        StoreError, WindowsError, CheckpointError, RunError, DeviceError, TrainingError, OSError: as the parts that
+            raise them say.
+    """
+    store = Store.open(options.store)
+    _check_output(options)
+    folder = options.tokenizer
+    if folder is None and _needs_tokenizer(store, options):
+        folder = options.output / "tokenizer"
+        trained = train_tokenizer(_tokenizer_options(options, folder))
+        if trained.summary.get("stopped_by"):
+            return {"output": str(options.output), "steps": 0, **trained.summary}, trained.exit_code
+    with join(options.device) as place:
+        codes = choose_codes(store, folder, place.device)
+        training, held_out = hold_out(codes.windows, share=HELD_OUT_SHARE, seed=options.seed)
+        torch.manual_seed(options.seed)
+        size, backbone = models.backbone_config(options.size, place.device)
+        model = MaskedModel(backbone, codes.n_codes).to(place.device)
+        batch_size, plan = _plan(options, place, len(training))
+        counts = {
+            "training": len(training),
+            "held_out": len(held_out or ()),
+            "left_out": codes.windows.n_left_out + codes.n_without,
+        }
+        document = {
+            **models.masked_document(model),
+            "size": size,
+            "tokenizer": codes.tokenizer,
+            "options": {
+                "size": size,
+                "tokenizer": codes.tokenizer,
+                "batch_size": batch_size,
+                "steps": plan.steps,
+                "lr": plan.lr,
+                "seed": plan.seed,
+            },
+            "data": {"store_digest": data_digest(store), "codes": codes.origin},
+        }
+        if place.writes:
+            start_run(options.output, document, resume=options.resume)
+            _log_start(document, counts, place)
+        loader = BatchLoader(
+            StoredWindows(store, training, codes=codes.stored).read,
+            len(training),
+            batch_size=batch_size,
+            seed=options.seed,
+            rank=place.rank,
+            world_size=place.world_size,
+        )
+        outcome = fit(
+            model,
+            adamw(model, betas=BETAS, weight_decay=WEIGHT_DECAY),
+            batches=loader.batches,
+            loss_of=masked_loss(codes.of),
+            evaluate=None if held_out is None else _evaluation(store, held_out, codes, place),
+            plan=plan,
+            place=place,
+            run=options.output,
+            config=document,
+            first_record={"windows": counts},
+        )
+    return (_summary(options.output, document, counts, outcome) if place.writes else {}), outcome.exit_code
+
+
+def masked_loss(codes_of: Callable[[Batch], Tensor]) -> Callable[[nn.Module, Batch], StepLoss]:
+    """Return the loss of a batch: half of the patches hidden at random, then the other half."""
+
+    def loss_of(model: nn.Module, batch: Batch) -> StepLoss:
+        mask = random_mask(batch.valid, MASK_RATIO, torch.default_generator)  # the loop seeds it at every step
+        out = model(batch, codes_of(batch), mask)
+        return StepLoss(out.loss, out.parts, {"accuracy": out.accuracy})
+
+    return loss_of
+
+
+@torch.no_grad()
+def score(
+    model: nn.Module, stored: StoredWindows, chosen: np.ndarray, codes: CodeSource, device: torch.device
+) -> dict[str, float]:
+    """Score the prediction of masked codes over some windows, with the same masks at every call.
+
+    Returns:
+        `loss`; `accuracy`, the share of masked codes that are predicted right; what it is to be compared with: `chance`
+        (1/K) and `most_frequent` (the share of the commonest code, which a constant guess would get); `codes_in_use`.
+    """
+    drawn = torch.zeros(codes.n_codes, dtype=torch.int64)
+    loss = right = 0.0
+    for number, part in enumerate(np.split(chosen, range(SCORING_BATCH, len(chosen), SCORING_BATCH))):
+        batch = stored.read(part).to(device)
+        targets = codes.of(batch)
+        known = targets[batch.valid & (targets >= 0)]
+        out = model(batch, targets, random_mask(batch.valid, MASK_RATIO, torch.Generator().manual_seed(number)))
+        drawn += torch.bincount(known, minlength=codes.n_codes).cpu()
+        loss += float(out.loss) * len(known)
+        right += float(out.accuracy) * len(known)
+    n_codes = int(drawn.sum())
+    return {
+        "loss": loss / n_codes,
+        "accuracy": right / n_codes,
+        "chance": 1 / codes.n_codes,
+        "most_frequent": int(drawn.max()) / n_codes,
+        "codes_in_use": int((drawn > 0).sum()),
+    }
+
+
+def _evaluation(
+    store: Store, held_out: Windows, codes: CodeSource, place: Place
+) -> Callable[[nn.Module], dict[str, float]]:
+    """Return the scoring of a model on a fixed choice of the held-out windows."""
+    stored = StoredWindows(store, held_out, codes=codes.stored)
+    chosen = np.linspace(0, len(held_out) - 1, min(SCORED_WINDOWS, len(held_out))).astype(np.int64)
+    return lambda model: score(model, stored, chosen, codes, place.device)
+
+
+def _check_output(options: PretrainOptions) -> None:
+    """Refuse a directory that holds a run before a tokenizer is trained for nothing."""
+    if not options.resume and (options.output / "config.json").exists():
+        raise LabramError(
+            f"Cannot write a run into {options.output}: expected an empty directory, found a run. "
+            "Give --resume to go on with it, or another --output."
+        )
+
+
+def _needs_tokenizer(store: Store, options: PretrainOptions) -> bool:
+    """Whether a tokenizer must be trained first, or the training of one that this run began must go on."""
+    if (options.output / "tokenizer").exists():
+        return True
+    if encoded_sets(store):
+        return False
+    logger.info(
+        "No codes in %s and no --tokenizer: training a tokenizer into %s first%s.",
+        options.store,
+        options.output / "tokenizer",
+        f", for {options.steps} steps, and then the model for as many" if options.steps else "",
+    )
+    return True
+
+
+def _tokenizer_options(options: PretrainOptions, folder: Path) -> TrainOptions:
+    """Return the options of the tokenizer's training: its own defaults, and the same held-out subjects."""
+    return TrainOptions(
+        store=options.store,
+        output=folder,
+        steps=options.steps,
+        seed=options.seed,
+        resume=options.resume,
+        device=options.device,
+    )
+
+
+def _plan(options: PretrainOptions, place: Place, n_windows: int) -> tuple[int, Plan]:
+    on_gpu = place.device.type == "cuda"
+    batch_size = options.batch_size or (GPU_BATCH if on_gpu else CPU_BATCH * place.world_size)
+    if batch_size % place.world_size:
+        raise LabramError(
+            f"Cannot share a batch over {place.world_size} processes: expected a --batch-size that they divide, found "
+            f"{batch_size}. Choose another."
+        )
+    steps = options.steps or math.ceil(EPOCHS * n_windows / batch_size)
+    return batch_size, Plan(
+        steps=steps,
+        lr=options.lr,
+        min_lr=options.lr * MIN_LR_SHARE,
+        warmup_steps=math.ceil(steps * WARMUP_SHARE),
+        checkpoint_every=min(MOST_STEPS_UNSAVED, math.ceil(steps / 5)),
+        seed=options.seed,
+        clip_grad=CLIP_GRAD,
+    )
+
+
+def _log_start(document: dict[str, Any], counts: dict[str, int], place: Place) -> None:
+    options = document["options"]
+    logger.info(
+        "Pre-training a %s model (%d parameters) on %s: %d windows, %d steps of %d, codes %s of tokenizer %s.",
+        document["size"],
+        document["parameters"],
+        place.device,
+        counts["training"],
+        options["steps"],
+        options["batch_size"],
+        document["data"]["codes"],
+        document["tokenizer"][:16],
+    )
+    if counts["held_out"] == 0:
+        logger.warning("No held-out scores: expected at least two known subjects in the store, found fewer.")
+
+
+def _summary(run: Path, document: dict[str, Any], counts: dict[str, int], outcome: Outcome) -> dict[str, Any]:
+    return {
+        "output": str(run),
+        "size": document["size"],
+        "parameters": document["parameters"],
+        "steps": outcome.step,
+        "stopped_by": None if outcome.signal is None else outcome.signal.name,
+        "tokenizer": document["tokenizer"],
+        "codes": document["data"]["codes"],
+        "n_codes": document["config"]["n_codes"],
+        "windows": counts,
+        **{name: outcome.record.get(name) for name in ("loss", "accuracy", "held_out")},
+        "model": checkpoint.content_hash(run),
+    }
