@@ -22,8 +22,9 @@ class Channel:
     """One channel as the file holds it.
 
     `name` is the file's own label. `type` and `sfreq_hz` are what the file and its label say.
-    `unit` is the unit that the file declares (`uV`, `mV`, `V`, `nV`), or None where it declares none.
-    Samples outside `limits_uv` sit at the converter's limits (half a step inside them, so that rounding does not matter).
+    `unit` is the unit that the file's numbers are read in (`uV`, `mV`, `V`, `nV`): the file's own or, where it declares
+    none, the source's. None for a channel that is no voltage (docs/decisions/units.md).
+    Samples outside `limits_uv` sit at the converter's limits (half a step inside them, so rounding does not matter).
     """
 
     name: str

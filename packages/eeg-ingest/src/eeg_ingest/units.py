@@ -20,6 +20,10 @@ _SPELLINGS |= {"volts": "V", "nanovolt": "nV", "nanovolts": "nV", "v": "V", "nv"
 _UNDECLARED = {"", "-", "--", "?", "unknown", "n/a", "na", "none", "a.u.", "au", "adu", "arb", "counts", "digital"}
 
 
+class UnitConflictError(IngestError):
+    """A file declares one unit, its source another."""
+
+
 def decode_dimension(raw: bytes) -> str:
     """A header's physical dimension as text. µ may be Latin-1, UTF-8 or Shift-JIS (as Nihon Kohden writes it)."""
     raw = raw.split(b"\x00")[0].replace(b"\x83\xca", b"u").strip()
@@ -46,18 +50,21 @@ def is_undeclared(dimension: str) -> bool:
     return text in _UNDECLARED or text == "mv"
 
 
-def settle_unit(name: str, declared: str | None, unit: str | None) -> str:
+def settle_unit(name: str, declared: str | None, unit: str | None, *, overrule: bool = False) -> str:
     """The unit to read an EEG channel in: the file's own, or the source's where the file does not say.
 
-    Raises IngestError where nobody says, or where the two disagree.
+    With `overrule` the source's counts in any case. Raises IngestError where nobody says, and UnitConflictError where
+    the two disagree.
     """
     if declared is None and unit is None:
         raise IngestError(
             f"The unit of channel {name!r} is unknown: the file declares none. "
             "Declare `unit: uV` (or mV, V, nV) for the source in sources.yaml."
         )
+    if overrule and unit is not None:
+        return unit
     if declared is not None and unit is not None and declared != unit:
-        raise IngestError(
+        raise UnitConflictError(
             f"The unit of channel {name!r}: the file declares {declared}, the source declares {unit}. "
             "Remove `unit` from the source in sources.yaml."
         )
@@ -67,8 +74,7 @@ def settle_unit(name: str, declared: str | None, unit: str | None) -> str:
 def amplitude_uv(recording: Recording, n_stretches: int = 8, n_channels: int = 32) -> float | None:
     """The typical EEG fluctuation in µV: median over channels and 2-s stretches of 1.4826 times the MAD.
 
-    Offsets and slow drift do not count (a line is removed from each stretch), nor do flat channels.
-    None if nothing fluctuates. Reads at most 16 s of at most 32 channels.
+    Offsets do not count, nor do flat channels. None if nothing fluctuates. Reads at most 16 s of at most 32 channels.
     """
     picks = [
         index
@@ -82,11 +88,9 @@ def amplitude_uv(recording: Recording, n_stretches: int = 8, n_channels: int = 3
             continue
         signal_uv = recording.read_uv(picks, start, stop).astype(np.float64)
         signal_uv = signal_uv[np.isfinite(signal_uv).all(axis=1)]
-        signal_uv -= signal_uv.mean(axis=1, keepdims=True)
-        time = np.linspace(-1.0, 1.0, stop - start)
-        signal_uv -= np.outer(signal_uv @ time / (time @ time), time)
         mad = np.median(np.abs(signal_uv - np.median(signal_uv, axis=1, keepdims=True)), axis=1)
-        spreads.extend((1.4826 * mad[mad > 1e-12]).tolist())
+        rounding = 1e-6 * np.abs(signal_uv).max(axis=1, initial=0.0)
+        spreads.extend((1.4826 * mad[mad > rounding]).tolist())
     return float(np.median(spreads)) if spreads else None
 
 
@@ -110,19 +114,23 @@ def likely_unit(amplitude: float, read_as: str) -> str | None:
     return fits[0] if len(fits) == 1 else None
 
 
+def is_plausible(amplitude: float | None) -> bool:
+    """True unless the amplitude (µV) is beyond what scalp EEG can be; also for a recording that does not fluctuate."""
+    return amplitude is None or DOUBTFUL_UV[0] <= amplitude <= DOUBTFUL_UV[1]
+
+
 def judge_amplitude(amplitude: float | None, read_as: str) -> str | None:
     """A warning if the amplitude (µV) is doubtful for EEG, None if it is fine.
 
     Raises IngestError if it is impossible (under 0.1 nV or over 0.1 V); the message names the likely unit.
     """
-    if amplitude is None or DOUBTFUL_UV[0] <= amplitude <= DOUBTFUL_UV[1]:
+    if amplitude is None or is_plausible(amplitude):
         return None
     better = likely_unit(amplitude, read_as)
     found = f"Read in {read_as}, the EEG fluctuates by {amplitude:.3g} µV"
-    advice = f"; the numbers look like {better}" if better and better != read_as else ""
+    advice = f"; the numbers look like {better}" if better else ""
     if not IMPOSSIBLE_UV[0] <= amplitude <= IMPOSSIBLE_UV[1]:
         raise IngestError(
-            f"{found}: expected 0.1 µV to 2 mV{advice}. Correct the unit in the file, or declare `unit` for the source "
-            "where the file does not say."
+            f"{found}: expected 0.1 µV to 2 mV{advice}. Declare `unit: {better or '...'}` in sources.yaml."
         )
     return f"{found}, which is doubtful for scalp EEG{advice}"

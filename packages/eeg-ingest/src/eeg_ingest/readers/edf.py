@@ -24,7 +24,7 @@ _TRIGGER_LABELS = ("status", "trigger")
 class EdfRecording(Recording):
     """One EDF or BDF file. The samples stay on disk (C channels, S samples)."""
 
-    def __init__(self, path: Path, unit: str | None = None) -> None:
+    def __init__(self, path: Path, unit: str | None = None, *, overrule: bool = False) -> None:
         header = read_header(path)
         self._header = header
         self._signals = [signal for signal in header.signals if not signal.is_annotation]
@@ -33,10 +33,13 @@ class EdfRecording(Recording):
         self._map = _map_samples(path, header)
         labels = [signal.label for signal in self._signals]
         types = [_type(signal, kind) for signal, kind in zip(self._signals, type_labels(labels), strict=True)]
-        self._uv = [_line_uv(signal, kind, unit) for signal, kind in zip(self._signals, types, strict=True)]
+        units = [
+            _unit(signal, kind, unit, overrule=overrule) for signal, kind in zip(self._signals, types, strict=True)
+        ]
+        self._uv = [_line_uv(signal, read_as) for signal, read_as in zip(self._signals, units, strict=True)]
         channels = tuple(
-            _channel(signal, kind, header.record_s, line)
-            for signal, kind, line in zip(self._signals, types, self._uv, strict=True)
+            _channel(signal, kind, header.record_s, read_as, line)
+            for signal, kind, read_as, line in zip(self._signals, types, units, self._uv, strict=True)
         )
         sfreq_hz = _main_rate(channels)
         self._record_samples = next(
@@ -144,25 +147,29 @@ def _type(signal: EdfSignal, by_label: ChannelType) -> ChannelType:
     return by_label
 
 
-def _line_uv(signal: EdfSignal, kind: ChannelType, unit: str | None) -> tuple[float, float] | None:
-    """Gain and offset from digital values to µV, or None for a channel that is no voltage."""
+def _unit(signal: EdfSignal, kind: ChannelType, unit: str | None, *, overrule: bool) -> str | None:
+    """The unit to read a signal in; None for one that is no voltage. Raises IngestError if an EEG signal has none."""
     declared = voltage_unit(signal.dimension)
     if kind == "eeg":
-        if np.isnan(signal.gain):
-            raise IngestError(
-                f"The calibration of {signal.label!r} is no line: physical {signal.physical_min:g} to "
-                f"{signal.physical_max:g} for digital {signal.digital_min:g} to {signal.digital_max:g}."
-            )
-        read_as = settle_unit(signal.label, declared, unit)
-    elif np.isnan(signal.gain) or (declared is None and (unit is None or not is_undeclared(signal.dimension))):
+        return settle_unit(signal.label, declared, unit, overrule=overrule)
+    return declared or (unit if is_undeclared(signal.dimension) else None)
+
+
+def _line_uv(signal: EdfSignal, unit: str | None) -> tuple[float, float] | None:
+    """Gain and offset from digital values to µV; None for a signal that is no voltage or has no calibration."""
+    if unit is None or np.isnan(signal.gain):
         return None
-    else:
-        read_as = declared or str(unit)
-    factor = UV_PER_UNIT[read_as]
-    return signal.gain * factor, signal.offset * factor
+    return signal.gain * UV_PER_UNIT[unit], signal.offset * UV_PER_UNIT[unit]
 
 
-def _channel(signal: EdfSignal, kind: ChannelType, record_s: float, line: tuple[float, float] | None) -> Channel:
+def _channel(
+    signal: EdfSignal, kind: ChannelType, record_s: float, unit: str | None, line: tuple[float, float] | None
+) -> Channel:
+    if kind == "eeg" and line is None:
+        raise IngestError(
+            f"The calibration of {signal.label!r} is no line: physical {signal.physical_min:g} to "
+            f"{signal.physical_max:g} for digital {signal.digital_min:g} to {signal.digital_max:g}. Fetch it again."
+        )
     sfreq_hz = signal.n_samples / record_s
     highpass_hz, lowpass_hz = filter_edges_hz(signal.prefilter, sfreq_hz)
     limits_uv = None
@@ -170,7 +177,6 @@ def _channel(signal: EdfSignal, kind: ChannelType, record_s: float, line: tuple[
         low, high = sorted((signal.digital_min, signal.digital_max))
         ends = sorted((line[0] * (low + 0.5) + line[1], line[0] * (high - 0.5) + line[1]))
         limits_uv = (ends[0], ends[1])
-    unit = voltage_unit(signal.dimension)
     return Channel(signal.label, kind, sfreq_hz, unit, highpass_hz, lowpass_hz, limits_uv)
 
 

@@ -30,7 +30,7 @@ def open_eeglab(path: Path) -> Any:
         mne.Annotations(
             onset=np.concatenate([starts_s[1:], starts_s - epochs.tmin]),
             duration=0,
-            description=["boundary"] * (len(values) - 1) + labels,
+            description=["EDGE boundary"] * (len(values) - 1) + labels,
             orig_time=None,
         ),
         verbose="ERROR",

@@ -16,6 +16,7 @@ from eeg_ingest.units import decode_dimension, is_undeclared, voltage_unit
 _VOLT = 4256
 _DECIMALS = {0: "V", 18: "mV", 19: "uV", 20: "nV"}
 _UNDECLARED_CODES = (0, 512)  # unknown, dimensionless
+_FLOAT64 = 17
 _TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 2, 5: 4, 6: 4, 7: 8, 8: 8, 16: 4, 17: 8, 279: 3, 535: 3}
 
 
@@ -23,7 +24,7 @@ _TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 2, 5: 4, 6: 4, 7: 8, 8: 8, 16: 4, 17: 8, 279
 class GdfHeader:
     """Units by channel (None: not declared; "other": not a voltage), and whether OpenViBE wrote the file.
 
-    OpenViBE writes `uV` with a NUL behind it for every channel, whatever its driver delivered: a constant.
+    OpenViBE writes float64, one sample in a record, and `uV` for every channel, whatever its driver delivered.
     """
 
     units: tuple[str | None, ...]
@@ -65,7 +66,8 @@ def read_gdf_header(path: Path) -> GdfHeader:
         raise IngestError(f"The file holds {found} of {n_records} records: the copy is incomplete. Fetch it again.")
     if old:
         dimensions = [raw[96 * n_channels + 8 * i : 96 * n_channels + 8 * i + 8] for i in range(n_channels)]
-        return GdfHeader(tuple(map(_unit_of_text, dimensions)), all(text.startswith(b"uV\x00") for text in dimensions))
+        units = tuple(map(_unit_of_text, dimensions))
+        return GdfHeader(units, set(types) == {_FLOAT64} and set(samples) == {1} and set(units) == {"uV"})
     codes = struct.unpack(f"<{n_channels}H", raw[102 * n_channels : 104 * n_channels])
     return GdfHeader(tuple(map(_unit_of_code, codes)), False)
 

@@ -24,7 +24,7 @@ from eeg_ingest.readers.eeglab import open_eeglab
 from eeg_ingest.readers.gdf_header import read_gdf_header
 from eeg_ingest.readers.mne_raw import MneRecording
 from eeg_ingest.recording import Channel, ChannelType, IngestError
-from eeg_ingest.units import DOUBTFUL_UV, UV_PER_UNIT, amplitude_uv, likely_unit, settle_unit, voltage_unit
+from eeg_ingest.units import UV_PER_UNIT, amplitude_uv, is_plausible, likely_unit, settle_unit, voltage_unit
 
 # What MNE raises on damaged files: it checks little and trips where the damage shows.
 _MNE_ERRORS = (
@@ -37,7 +37,7 @@ _TYPES: dict[str, ChannelType] = {"eeg": "eeg", "eog": "eog", "ecg": "ecg", "emg
 _UNIT_OF_POWER = {0: "V", -3: "mV", -6: "uV", -9: "nV"}
 
 
-def open_with_mne(path: Path, kind: str, unit: str | None) -> MneRecording:
+def open_with_mne(path: Path, kind: str, unit: str | None, *, overrule: bool = False) -> MneRecording:
     """Open a file of format `kind` lazily. Raises IngestError, with MNE's reason, if MNE cannot."""
     missing = [file.name for file in vhdr_companions(path) if not file.is_file()] if kind == "brainvision" else []
     if missing:
@@ -56,7 +56,7 @@ def open_with_mne(path: Path, kind: str, unit: str | None) -> MneRecording:
             if folder:
                 folder.cleanup()
             raise IngestError(f"MNE cannot read this {kind} file: {_short(error)}") from error
-    recording = _wrap(raw, path, kind, unit, units, constant=constant)
+    recording = _wrap(raw, path, kind, unit, units, constant=constant, overrule=overrule)
     recording.warnings += _worth_telling(caught)
     if folder:
         weakref.finalize(recording, folder.cleanup)
@@ -105,7 +105,14 @@ def _is_gzip(path: Path) -> bool:
 
 
 def _wrap(
-    raw: Any, path: Path, kind: str, unit: str | None, units: tuple[str | None, ...] | None, *, constant: bool
+    raw: Any,
+    path: Path,
+    kind: str,
+    unit: str | None,
+    units: tuple[str | None, ...] | None,
+    *,
+    constant: bool,
+    overrule: bool,
 ) -> MneRecording:
     """Give channels their types and units. `constant`: the format or its writer sets the unit, not the recorder."""
     labels = [str(name) for name in raw.ch_names]
@@ -119,7 +126,7 @@ def _wrap(
     for index, (label, channel_type, unit_declared) in enumerate(zip(labels, types, declared, strict=True)):
         settled = unit_declared if unit_declared in UV_PER_UNIT else None
         if channel_type == "eeg":
-            settled = unit if constant and unit else settle_unit(label, settled, unit)
+            settled = settle_unit(label, settled, unit, overrule=overrule or constant)
         if settled:
             factors[index] = UV_PER_UNIT[settled] / _volt_per_number(raw, kind, index, unit_declared)
         read_as.append(settled)
@@ -183,7 +190,7 @@ def _volt_per_number(raw: Any, kind: str, index: int, declared: str | None) -> f
 def _correct_constant_unit(recording: MneRecording, declared: str) -> None:
     """Where a file is no EEG in the unit that its writer always sets, read it in the one that makes it EEG; warn."""
     amplitude = amplitude_uv(recording)
-    if amplitude is None or DOUBTFUL_UV[0] <= amplitude <= DOUBTFUL_UV[1]:
+    if amplitude is None or is_plausible(amplitude):
         return
     better = likely_unit(amplitude, declared)
     if better is None:

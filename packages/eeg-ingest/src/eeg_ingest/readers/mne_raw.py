@@ -16,7 +16,8 @@ from eeg_ingest.recording import Channel, Event, Recording, Segment
 
 _BLOCK_S = 60.0
 # Annotations that mark a cut of no length (EEGLAB, mne.concatenate_raws, BrainVision's "New Segment/")
-_CUT = re.compile(r"boundary|EDGE boundary|BAD boundary|BAD EDGE|New Segment/.*", re.IGNORECASE)
+_CUT = re.compile(r"boundary|EDGE boundary|BAD boundary|New Segment/.*", re.IGNORECASE)
+_OF_MNE = re.compile(r"(BAD|EDGE) boundary|BAD_ACQ_SKIP", re.IGNORECASE)  # marks of MNE, no events of the recording
 _SKIP = re.compile(r"BAD_ACQ_SKIP", re.IGNORECASE)  # a stretch that was never recorded; MNE fills it with zeros
 
 
@@ -41,7 +42,7 @@ class MneRecording(Recording):
         self.uv_per_value = uv_per_value
         sfreq_hz = float(raw.info["sfreq"])
         marks = _marks(raw)
-        events = [event for event in marks if not _SKIP.fullmatch(event.label)]
+        events = [event for event in marks if not _OF_MNE.fullmatch(event.label)]
         events += _trigger_channel_events(raw, channels, sfreq_hz)
         super().__init__(
             format=format,

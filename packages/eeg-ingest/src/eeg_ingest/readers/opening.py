@@ -9,29 +9,50 @@ from eeg_ingest.readers.edf import EdfRecording
 from eeg_ingest.readers.mff import MffRecording
 from eeg_ingest.readers.mne_formats import open_with_mne
 from eeg_ingest.recording import IngestError, Recording
-from eeg_ingest.units import UV_PER_UNIT, amplitude_uv, judge_amplitude
+from eeg_ingest.units import UV_PER_UNIT, UnitConflictError, amplitude_uv, is_plausible, judge_amplitude
 
 
 def open_recording(path: Path, *, unit: str | None = None) -> Recording:
     """Open a file lazily; the format comes from its content.
 
-    `unit` (`nV`, `uV`, `mV`, `V`) counts only where the file does not say, or where the format or its writer puts a
-    constant in place of a unit (FIF, EEGLAB, GDF of OpenViBE): see docs/decisions/units.md.
+    `unit` (`nV`, `uV`, `mV`, `V`) counts only where the file does not say, where the format or its writer puts a
+    constant in place of a unit (FIF, EEGLAB, GDF of OpenViBE), or where the file's own unit makes no EEG and `unit`
+    does: see docs/decisions/units.md.
 
     Raises IngestError, with the reason for the failures table, if the file cannot be read as what it says it is.
     """
     if unit is not None and unit not in UV_PER_UNIT:
         raise IngestError(f"`unit` of the source: expected one of {', '.join(UV_PER_UNIT)}, found {unit!r}.")
     kind = detect_format(path)
-    if kind in ("edf", "bdf"):
-        recording: Recording = EdfRecording(path, unit)
-    elif kind == "egi-mff":
-        recording = MffRecording(path, unit)
-    else:
-        recording = open_with_mne(path, kind, unit)
-    units = {channel.unit or unit for channel in recording.channels if channel.type == "eeg"}
+    try:
+        recording = _open(path, kind, unit)
+    except UnitConflictError as conflict:
+        recording = _overrule(path, kind, unit, conflict)
+    units = {channel.unit for channel in recording.channels if channel.type == "eeg"}
     if len(units) == 1:
-        warning = judge_amplitude(amplitude_uv(recording), units.pop() or "uV")
+        warning = judge_amplitude(amplitude_uv(recording), str(units.pop()))
         if warning:
             recording.warnings.append(warning)
+    return recording
+
+
+def _open(path: Path, kind: str, unit: str | None, *, overrule: bool = False) -> Recording:
+    if kind in ("edf", "bdf"):
+        return EdfRecording(path, unit, overrule=overrule)
+    if kind == "egi-mff":
+        return MffRecording(path, unit)
+    return open_with_mne(path, kind, unit, overrule=overrule)
+
+
+def _overrule(path: Path, kind: str, unit: str | None, conflict: UnitConflictError) -> Recording:
+    """Read the file in the source's unit if its own makes no EEG and the source's does. Raises `conflict` otherwise."""
+    if kind == "egi-mff":
+        raise conflict
+    declared = amplitude_uv(_open(path, kind, None))
+    recording = _open(path, kind, unit, overrule=True)
+    if is_plausible(declared) or not is_plausible(amplitude_uv(recording)):
+        raise conflict
+    recording.warnings.append(
+        f"read in {unit} as the source declares: the file's own unit would make {declared:.3g} µV"
+    )
     return recording
