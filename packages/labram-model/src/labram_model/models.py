@@ -17,7 +17,7 @@ from labram_model.errors import LabramError
 from labram_model.masked import MaskedModel
 
 MASKED, CLASSIFIER, TOKENIZER = "masked", "classifier", "vqnsp"
-_MADE_BY = {MASKED: "labram pretrain", CLASSIFIER: "labram finetune", TOKENIZER: "eeg-tokenizer train"}
+MADE_BY = {MASKED: "labram pretrain", CLASSIFIER: "labram finetune", TOKENIZER: "eeg-tokenizer train"}
 
 
 def masked_document(model: MaskedModel) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def expect_kind(folder: Path, *kinds: str) -> dict[str, Any]:
     """
     config = checkpoint.load_config(folder)
     if config.get("model") not in kinds:
-        wanted = " or ".join(f"a model of kind {kind} ({_MADE_BY[kind]})" for kind in kinds)
+        wanted = " or ".join(f"a model of kind {kind} ({MADE_BY[kind]})" for kind in kinds)
         raise LabramError(
             f"Cannot use the model in {folder}: expected {wanted}, found {config.get('model')}. "
             "Give the directory of such a model."

@@ -57,7 +57,8 @@ class PretrainOptions:
         tokenizer: directory of a trained tokenizer; None for the codes in the store, or a tokenizer trained first.
         size: a key of `SIZES`; None is "base" on a GPU and "tiny" on a CPU.
         steps: of the pre-training, and as many again of a tokenizer that is trained first; None for all epochs.
-        batch_size: windows of a step over all processes; None is 512 on GPUs and 32 for each process on CPUs.
+        batch_size: windows of a step over all processes, also of the tokenizer's; None is 512 on GPUs (the tokenizer's
+            128 for each) and 32 for each process on CPUs.
         lr: the highest learning rate.
         seed: of weights, batches, masks and held-out subjects.
     """
@@ -222,6 +223,7 @@ def _tokenizer_options(options: PretrainOptions, folder: Path) -> TrainOptions:
         store=options.store,
         output=folder,
         steps=options.steps,
+        batch_size=options.batch_size,
         seed=options.seed,
         resume=options.resume,
         device=options.device,

@@ -1,0 +1,221 @@
+"""The command `labram`: results on stdout, the rest on stderr; exit codes 0 done, 1 failed, 2 wrong usage."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import torch
+import typer
+from eeg_store import StoreError
+from eeg_tokenizer.checkpoint import CheckpointError
+from eeg_tokenizer.distributed import DeviceError
+from eeg_tokenizer.run import RunError
+from eeg_tokenizer.training import TrainingError
+from eeg_tokenizer.windows import WindowsError
+
+from labram_model import reports
+from labram_model.errors import LabramError
+from labram_model.evaluate import evaluate as evaluate_model
+from labram_model.finetune import FinetuneOptions
+from labram_model.finetune import finetune as finetune_model
+from labram_model.info import describe
+from labram_model.pretrain import PEAK_LR, PretrainOptions
+from labram_model.pretrain import pretrain as pretrain_model
+
+WRONG_USAGE = (LabramError, StoreError, WindowsError, RunError, CheckpointError, DeviceError)
+FAILED = (TrainingError, OSError)
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+T = TypeVar("T")
+
+StorePath = Annotated[Path, typer.Option("--store", help="The store that eeg-ingest built.")]
+TaskPath = Annotated[Path, typer.Option("--task", help="The task.yaml: classes, windows, split, recipe.")]
+Size = Annotated[
+    Literal["tiny", "base", "large", "huge"] | None, typer.Option(help="[default: base on a GPU, else tiny]")
+]
+Seed = Annotated[int, typer.Option(min=0, help="Of weights, batches and all else that is random.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in the output directory.")]
+Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+
+
+@app.callback()
+def _log_to_stderr() -> None:
+    """Pre-train, fine-tune and use LaBraM on a store of EEG."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+
+
+@app.command()
+def pretrain(
+    *,
+    store: StorePath,
+    output: Annotated[Path, typer.Option(help="Directory for the run.")] = Path("pretrained"),
+    tokenizer: Annotated[
+        Path | None,
+        typer.Option(
+            help="Directory of a trained tokenizer.  [default: the codes in the store; where there are none, a "
+            "tokenizer is trained first]"
+        ),
+    ] = None,
+    size: Size = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Steps of the pre-training, and as many of a tokenizer trained first.  [default: 50 epochs]"
+        ),
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Windows of a step, over all processes.  [default: 512 on GPUs, else 32]")
+    ] = None,
+    lr: Annotated[float, typer.Option(min=1e-9, help="Highest learning rate.")] = PEAK_LR,
+    seed: Seed = 0,
+    resume: Resume = False,
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Pre-train a model by predicting the codes of masked patches, from a store alone."""
+    options = PretrainOptions(
+        store=store,
+        output=output,
+        tokenizer=tokenizer,
+        size=size,
+        steps=steps,
+        batch_size=batch_size,
+        lr=lr,
+        seed=seed,
+        resume=resume,
+        device=device,
+    )
+    summary, exit_code = _run(lambda: pretrain_model(options))
+    _report(summary, reports.pretrained, as_json=as_json)
+    raise typer.Exit(exit_code)
+
+
+@app.command()
+def finetune(
+    *,
+    store: StorePath,
+    task: TaskPath,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Output of labram pretrain.  [default: the same model from random weights]")
+    ] = None,
+    output: Annotated[Path, typer.Option(help="Directory for the run.")] = Path("finetuned"),
+    size: Size = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="At most so many steps.  [default: the task's epochs]")
+    ] = None,
+    seed: Seed = 0,
+    resume: Resume = False,
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Fine-tune a model on a task, choose by the validation subjects, and score the test subjects once."""
+    options = FinetuneOptions(
+        store=store,
+        task=task,
+        output=output,
+        checkpoint=checkpoint,
+        size=size,
+        steps=steps,
+        seed=seed,
+        resume=resume,
+        device=device,
+    )
+    result, exit_code = _run(lambda: finetune_model(options))
+    _report(result, reports.finetuned, as_json=as_json)
+    raise typer.Exit(exit_code)
+
+
+@app.command()
+def evaluate(
+    *,
+    store: StorePath,
+    task: TaskPath,
+    checkpoint: Annotated[Path, typer.Option(help="Output of labram finetune.")],
+    split: Annotated[Literal["train", "val", "test"], typer.Option(help="Whose subjects to score.")] = "test",
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Score a fine-tuned model on the subjects of one split of its task."""
+    result = _run(lambda: evaluate_model(store, task, checkpoint, split=split, device=device))
+    _report(result, reports.scores, as_json=as_json)
+
+
+@app.command()
+def embed(
+    files: Annotated[list[Path], typer.Argument(help="Raw recordings, of any format that eeg-ingest reads.")],
+    *,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The Parquet file to write.")],
+    checkpoint: Annotated[Path, typer.Option(help="Output of labram pretrain or labram finetune.")],
+    unit: Annotated[str | None, typer.Option(help="Unit of the samples, where a file does not say.")] = None,
+    line_freq_hz: Annotated[str, typer.Option(help="Mains to take out: auto, 50 or 60.")] = "auto",
+    montage: Annotated[str | None, typer.Option(help="The cap, where channels are only numbered.")] = None,
+    window_s: Annotated[
+        int | None, typer.Option(min=1, max=16, help="Seconds of a window.  [default: as many as the model takes]")
+    ] = None,
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Turn raw recordings into embeddings, one for each window; they are harmonized on the way."""
+    from labram_model.embed import EmbedOptions  # noqa: PLC0415  # the readers take a second to import
+    from labram_model.embed import embed as embed_files  # noqa: PLC0415
+
+    options = EmbedOptions(
+        files=files,
+        output=output,
+        checkpoint=checkpoint,
+        unit=unit,
+        line_freq_hz=_mains(line_freq_hz),
+        montage=montage,
+        window_s=window_s,
+        device=device,
+    )
+    summary = _run(lambda: embed_files(options))
+    _report(summary, reports.embedded, as_json=as_json)
+    raise typer.Exit(1 if summary["failures"] else 0)
+
+
+@app.command()
+def info(
+    path: Annotated[Path, typer.Argument(help="A model's directory, or a store.")], *, as_json: AsJson = False
+) -> None:
+    """Say what a model or a store is."""
+    _report(_run(lambda: describe(path)), reports.described, as_json=as_json)
+
+
+def main() -> None:
+    """Run the command."""
+    app()
+
+
+def _mains(value: str) -> float | Literal["auto"]:
+    if value == "auto":
+        return "auto"
+    if value not in ("50", "60"):
+        raise typer.BadParameter(f"expected auto, 50 or 60, found {value}", param_hint="--line-freq-hz")
+    return float(value)
+
+
+def _run(command: Callable[[], T]) -> T:
+    """Run a command; what a user can put right becomes a message and an exit code."""
+    try:
+        return command()
+    except WRONG_USAGE as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(2) from error
+    except torch.OutOfMemoryError as error:
+        typer.echo(f"Error: the GPU's memory is full. Give a smaller --batch-size or --size. ({error})", err=True)
+        raise typer.Exit(1) from error
+    except FAILED as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(1) from error
+
+
+def _report(result: Mapping[str, Any], text: Callable[[Mapping[str, Any]], str], *, as_json: bool) -> None:
+    if result:  # only the first of several processes has one
+        typer.echo(json.dumps(result, allow_nan=False) if as_json else text(result))

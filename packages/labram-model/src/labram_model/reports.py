@@ -1,0 +1,106 @@
+"""What the commands print for people; `--json` prints the same facts for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_SCORES = {
+    "balanced_accuracy": "balanced accuracy",
+    "cohen_kappa": "Cohen's kappa",
+    "weighted_f1": "weighted F1",
+    "auroc": "AUROC",
+    "auc_pr": "AUC-PR",
+}
+
+
+def pretrained(summary: Mapping[str, Any]) -> str:
+    """Report a pre-training."""
+    if summary["stopped_by"]:
+        return f"Stopped by {summary['stopped_by']} in {summary['output']}; go on with --resume."
+    lines = [
+        f"Pre-trained model in {summary['output']}: {summary['size']}, {summary['parameters']:,} parameters, "
+        f"{summary['steps']} steps, loss {summary['loss']:.4f}; {summary['n_codes']} codes {summary['codes']}."
+    ]
+    held_out = summary["held_out"]
+    if held_out:
+        lines.append(
+            f"Held-out subjects: {held_out['accuracy']:.2%} of masked codes right (chance {held_out['chance']:.2%}, "
+            f"always the most frequent code {held_out['most_frequent']:.2%}); {held_out['codes_in_use']} codes in use."
+        )
+    return "\n".join(lines)
+
+
+def finetuned(result: Mapping[str, Any]) -> str:
+    """Report a fine-tuning."""
+    if result["stopped_by"]:
+        return f"Stopped by {result['stopped_by']} in {result['output']}; go on with --resume."
+    begun = "a pre-trained model" if result["pretrained"] else "random weights"
+    return "\n".join(
+        [
+            f"Task {result['task']}, {result['size']} model from {begun}, seed {result['seed']}: chosen by "
+            f"{result['chosen']['by']} at step {result['chosen']['step']} of {result['steps']}, in {result['output']}.",
+            scores({**result["test"], "split": "test", "classes": result["classes"]}),
+        ]
+    )
+
+
+def scores(result: Mapping[str, Any]) -> str:
+    """Report the scores of one split as a table, and the confusion matrix."""
+    names = result["classes"]
+    rows = [
+        [_SCORES[name], f"{value:.4f}", f"{result['chance'][name]:.4f}"] for name, value in result["scores"].items()
+    ]
+    windows = [[name, str(result["windows"][name]), str(result["subjects"][name])] for name in names]
+    confusion = [[name, *map(str, row)] for name, row in zip(names, result["confusion"], strict=True)]
+    return "\n\n".join(
+        [
+            table([f"score ({result['split']})", "model", "chance"], rows),
+            table(["class", "windows", "subjects"], windows),
+            table(["true \\ predicted", *names], confusion),
+        ]
+    )
+
+
+def embedded(summary: Mapping[str, Any]) -> str:
+    """Report an embedding."""
+    rows = [
+        [
+            file["file"],
+            str(file["windows"]),
+            str(file["seconds"]),
+            str(len(file["channels"])),
+            str(len(file["left_out"])),
+        ]
+        for file in summary["files"]
+    ]
+    text = table(["file", "windows", "seconds", "channels", "left out"], rows)
+    if summary["failures"]:
+        text += f"\n{len(summary['failures'])} of {len(rows) + len(summary['failures'])} files failed."
+    return f"{text}\nEmbeddings in {summary['output']}." if rows else "Nothing embedded: every file failed."
+
+
+def described(summary: Mapping[str, Any]) -> str:
+    """Report a description, one fact a line."""
+    lines: list[str] = []
+    for name, value in summary.items():
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            lines += [f"{name}:", *(f"  {_facts(item)}" for item in value)]
+        elif isinstance(value, dict):
+            lines.append(f"{name}: {_facts(value)}")
+        elif value is not None:
+            lines.append(f"{name}: {', '.join(map(str, value)) if isinstance(value, list) else value}")
+    return "\n".join(lines)
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Lay out columns: the first to the left, numbers to the right."""
+    widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
+    return "\n".join(
+        "  ".join(cell.rjust(width) if column else cell.ljust(width) for column, (cell, width) in enumerate(pairs))
+        for pairs in (list(zip(row, widths, strict=True)) for row in [head, *rows])
+    )
+
+
+def _facts(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items())
