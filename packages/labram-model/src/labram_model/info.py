@@ -48,10 +48,7 @@ def _describe_model(folder: Path) -> dict[str, Any]:
         "made_by": models.MADE_BY[kind],
         "size": options["size"],
         "parameters": document.get("parameters") or _tokenizer_parameters(config),
-        "backbone": {
-            name: (config.get("backbone") or config["encoder"])[name]
-            for name in ("width", "layers", "heads", "mlp_width")
-        },
+        "backbone": {name: backbone[name] for name in ("width", "layers", "heads", "mlp_width")},
         "steps": record.get("step", 0),
         "steps_planned": options["steps"],
         "last_checkpoint": last.name if last else None,
