@@ -32,6 +32,10 @@ class CheckpointError(ValueError):
     """A checkpoint that is absent, damaged, or of another run."""
 
 
+class SaveError(OSError):
+    """A checkpoint that could not be written; the one before is whole."""
+
+
 def save_model(folder: Path, model: nn.Module, config: Mapping[str, Any]) -> None:
     """Write `config.json` and `model.safetensors` into `folder`, each by one rename.
 
@@ -99,7 +103,7 @@ def save_step(run: Path, step: int, model: nn.Module, optimizer: Optimizer, conf
     """Write the checkpoint of a step, make it the run's latest model, and remove all but the last two.
 
     Raises:
-        OSError: no space, no permission; the checkpoint before stays whole.
+        SaveError: no space, no permission; the checkpoint before stays whole.
     """
     folder = run / "checkpoints" / f"step-{step:09d}"
     beside = folder.with_name(f".{folder.name}.tmp")
@@ -111,9 +115,12 @@ def save_step(run: Path, step: int, model: nn.Module, optimizer: Optimizer, conf
         shutil.rmtree(folder, ignore_errors=True)
         beside.rename(folder)
         _sync_folder(folder.parent)
-    except OSError:
+    except OSError as error:
         shutil.rmtree(beside, ignore_errors=True)
-        raise
+        raise SaveError(
+            f"Cannot save step {step} in {folder}: expected room and permission to write, found {error}. "
+            "The checkpoint before is kept; free some space and repeat the command with --resume."
+        ) from error
     publish(run, folder)
     for old in _steps(run)[:-KEPT]:
         shutil.rmtree(old)

@@ -133,3 +133,7 @@ def _encoded(summary: dict[str, Any]) -> str:
         f"Wrote {summary['codes']} codes for {summary['recordings']} recordings "
         f"({summary['recordings_before']} had theirs) under tokenizer {summary['tokenizer'][:16]}."
     )
+
+
+if __name__ == "__main__":
+    main()

@@ -130,7 +130,7 @@ def fit(
 
     Raises:
         TrainingError: the loss or its gradient is not finite. The last checkpoint stays.
-        OSError: a file of the run could not be written. The last checkpoint stays.
+        OSError: a file of the run could not be written (`SaveError` for a checkpoint). The last checkpoint stays.
         CheckpointError: the last checkpoint is damaged.
     """
     done = _resume(model, optimizer, run, plan, place)

@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from eeg_store import Store
+from eeg_tokenizer.cli import app
+from typer.testing import CliRunner
+
+MakeStore = Callable[..., Store]
+SMALL = ("--codes", "16", "--code-dim", "4", "--batch-size", "2", "--device", "cpu", "--steps")
+
+
+def run(*arguments: object) -> Any:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def lab(make_store: MakeStore) -> Store:
+    return make_store(*({"name": f"r{i}", "subject": str(i), "segments": (20,), "seed": i} for i in range(2)))
+
+
+def test_train_and_encode_speak_to_people_and_to_programs(lab: Store, tmp_path: Path) -> None:
+    output = tmp_path / "tokenizer"
+    trained = run("train", "--store", lab.path, "--output", output, *SMALL, 2, "--json")
+    assert trained.exit_code == 0, trained.stderr
+    summary = json.loads(trained.stdout)
+    assert summary["steps"] == 2
+    assert 1 <= summary["held_out"]["codes_in_use"] <= 16
+    assert (output / "curves.png").exists()
+    assert "2/2" in trained.stderr
+    encoded = run("encode", "--store", lab.path, "--tokenizer", output, "--device", "cpu")
+    assert encoded.exit_code == 0, encoded.stderr
+    assert encoded.stdout == (
+        f"Wrote 120 codes for 2 recordings (0 had theirs) under tokenizer {summary['tokenizer'][:16]}.\n"
+    )
+    again = run("encode", "--store", lab.path, "--tokenizer", output, "--device", "cpu", "--json")
+    assert json.loads(again.stdout)["recordings_before"] == 2
+    finished = run("train", "--store", lab.path, "--output", output, *SMALL, 2, "--resume")
+    assert finished.exit_code == 0
+    assert finished.stdout.startswith(f"Tokenizer in {output}: 2 steps, loss ")
+    assert "Held-out subjects: loss" in finished.stdout
+
+
+def test_a_run_is_neither_overwritten_nor_continued_with_other_options(lab: Store, tmp_path: Path) -> None:
+    begin = ("train", "--store", lab.path, "--output", tmp_path, *SMALL)
+    assert run(*begin, 1).exit_code == 0
+    weights = (tmp_path / "model.safetensors").read_bytes()
+    for arguments, message in [
+        ((*begin, 1), "found a run. Give --resume"),
+        ((*begin, 2, "--resume"), "--steps expected 1, found 2."),
+        (
+            (*begin, 1, "--resume", "--lr", 0.5, "--seed", 3),
+            "--lr expected 0.001, found 0.5; --seed expected 0, found 3.",
+        ),
+    ]:
+        refused = run(*arguments)
+        assert refused.exit_code == 2
+        assert message in refused.stderr
+        assert refused.stdout == ""
+    assert (tmp_path / "model.safetensors").read_bytes() == weights
+
+
+def test_a_store_that_grew_is_another_store(make_store: MakeStore, tmp_path: Path) -> None:
+    one, two = make_store({"name": "a"}), make_store({"name": "a"}, {"name": "b"})
+    assert run("train", "--store", one.path, "--output", tmp_path, *SMALL, 1).exit_code == 0
+    refused = run("train", "--store", two.path, "--output", tmp_path, *SMALL, 1, "--resume")
+    assert refused.exit_code == 2
+    assert "store-digest expected" in refused.stderr
+
+
+def test_one_subject_is_trained_on_and_nobody_held_out(
+    make_store: MakeStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = make_store({"name": "a", "subject": "01"})
+    trained = run("train", "--store", store.path, "--output", tmp_path, *SMALL, 1, "--json")
+    assert json.loads(trained.stdout)["held_out"] is None
+    assert "at least two known subjects" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (("--steps", "0"), "--steps"),
+        (("--size", "giant"), "expected tiny or base, found 'giant'"),
+        (("--device", "tpu"), "expected auto, cpu or cuda, found 'tpu'"),
+        (("--lr", "0"), "--lr"),
+        (("--no-such-option",), "No such option"),
+    ],
+)
+def test_wrong_options_are_named(lab: Store, tmp_path: Path, option: tuple[str, ...], message: str) -> None:
+    refused = run("train", "--store", lab.path, "--output", tmp_path / "run", *SMALL, 1, *option)
+    assert refused.exit_code == 2
+    assert message in refused.stderr
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_an_error(lab: Store, tmp_path: Path) -> None:
+    refused = run("train", "--store", lab.path, "--output", tmp_path, *SMALL, 1, "--device", "cuda")
+    assert refused.exit_code == 2
+    assert "expected a CUDA device, found none. Use --device cpu." in refused.stderr
+
+
+def test_stores_that_cannot_be_used_are_named(make_store: MakeStore, tmp_path: Path) -> None:
+    empty, silent = make_store(), make_store({"name": "a", "channels": ("EXG1",)})
+    for store, message in [
+        (tmp_path / "none.zarr", "none.zarr: expected"),
+        (empty.path, "found 0 recordings"),
+        (silent.path, "found 1 recordings, 0 of them with such a channel"),
+    ]:
+        refused = run("train", "--store", store, "--output", tmp_path / "run", *SMALL, 1)
+        assert refused.exit_code == 2
+        assert message in refused.stderr
+        assert not (tmp_path / "run").exists()
+    refused = run("encode", "--store", empty.path, "--tokenizer", tmp_path)
+    assert refused.exit_code == 2
+    assert f"No model in {tmp_path}" in refused.stderr
+
+
+@pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_a_signal_saves_and_ends(lab: Store, tmp_path: Path, number: signal.Signals, exit_code: int) -> None:
+    def send() -> None:
+        while not (tmp_path / "metrics.jsonl").exists() or not (tmp_path / "metrics.jsonl").read_bytes():
+            time.sleep(0.01)
+        os.kill(os.getpid(), number)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    stopped = run("train", "--store", lab.path, "--output", tmp_path, *SMALL, 500, "--json")
+    sender.join()
+    assert stopped.exit_code == exit_code
+    summary = json.loads(stopped.stdout)
+    assert summary["stopped_by"] == number.name
+    assert 0 < summary["steps"] < 500
+    assert (tmp_path / f"checkpoints/step-{summary['steps']:09d}").is_dir()
+
+
+def test_a_full_disk_is_a_message_and_the_run_goes_on_later(lab: Store, tmp_path: Path) -> None:
+    begin = ("train", "--store", lab.path, "--output", tmp_path, *SMALL, 2, "--checkpoint-every", 1)
+    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, unlimited[1]))
+    try:
+        failed = run(*begin)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
+    assert failed.exit_code == 1
+    assert "Cannot save step 1" in failed.stderr
+    assert "File too large" in failed.stderr
+    assert not list((tmp_path / "checkpoints").glob("*"))
+    assert run(*begin, "--resume").exit_code == 0

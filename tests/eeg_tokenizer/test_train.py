@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from eeg_store import Store
+from eeg_tokenizer import checkpoint
+from eeg_tokenizer.encode import load_tokenizer
+from eeg_tokenizer.loader import StoredWindows
+from eeg_tokenizer.metrics import read_metrics
+from eeg_tokenizer.train import TrainOptions, TrainResult, score, train_tokenizer
+from eeg_tokenizer.windows import cut_windows, hold_out
+
+STEPS = 12
+CHILD = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+
+
+def small(store: Store, output: Path, **others: Any) -> TrainOptions:
+    chosen = {"steps": STEPS, "n_codes": 32, "code_width": 8, "batch_size": 4, "checkpoint_every": 3, "device": "cpu"}
+    return TrainOptions(store=store.path, output=output, **{**chosen, **others})
+
+
+SMALL = ("--codes", "32", "--code-dim", "8", "--batch-size", "4", "--checkpoint-every", "3", "--device", "cpu")
+
+
+def command(store: Store, output: Path, *others: str, steps: int = STEPS) -> list[str]:
+    """Return the arguments that say what `small` says, and --resume."""
+    paths = ["--store", str(store.path), "--output", str(output)]
+    return ["train", *paths, *SMALL, "--steps", str(steps), "--resume", *others]
+
+
+def records(run: Path) -> list[dict[str, Any]]:
+    return [{k: v for k, v in record.items() if k != "samples_per_s"} for record in read_metrics(run / "metrics.jsonl")]
+
+
+@pytest.fixture(scope="module")
+def trained(mixed_store: Store, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TrainResult]:
+    """A run that nothing disturbed, with one thread as its killed twins have."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    run = tmp_path_factory.mktemp("undisturbed")
+    result = train_tokenizer(small(mixed_store, run))
+    torch.set_num_threads(before)
+    return run, result
+
+
+def test_the_tokenizer_learns_and_says_how_well(trained: tuple[Path, TrainResult], mixed_store: Store) -> None:
+    run, result = trained
+    summary = result.summary
+    assert result.exit_code == 0
+    assert summary["steps"] == STEPS
+    written = records(run)
+    assert written[-1]["loss"] < written[0]["loss"]
+    assert set(written[0]["parts"]) == {"amplitude", "phase", "commitment"}
+    assert written[0]["loss"] == pytest.approx(sum(written[0]["parts"].values()), rel=1e-5)
+    assert written[0]["windows"] == summary["windows"]
+    training, held_out = hold_out(cut_windows(mixed_store, stride_seconds=1), share=0.1, seed=0)
+    assert held_out is not None
+    assert summary["windows"] == {"training": len(training), "held_out": len(held_out), "left_out": 0}
+    assert [record["step"] for record in written if "held_out" in record] == [3, 6, 9, 12]
+
+
+def test_the_held_out_scores_are_those_of_the_saved_model(
+    trained: tuple[Path, TrainResult], mixed_store: Store
+) -> None:
+    run, result = trained
+    model = load_tokenizer(run, torch.device("cpu")).model
+    _, held_out = hold_out(cut_windows(mixed_store, stride_seconds=1), share=0.1, seed=0)
+    assert held_out is not None
+    stored = StoredWindows(mixed_store, held_out)
+    scores = score(model, [stored.read(torch.arange(len(held_out)).numpy())], n_codes=32)
+    assert scores["loss"] == pytest.approx(result.summary["held_out"]["loss"], rel=1e-4)
+    codes = model.encode(stored.read(torch.arange(len(held_out)).numpy()))
+    assert scores["codes_in_use"] == len(set(codes.flatten().tolist()))
+    share = torch.bincount(codes.flatten(), minlength=32).double() / codes.numel()
+    assert scores["perplexity"] == pytest.approx(float(torch.distributions.Categorical(share).perplexity()), rel=1e-5)
+
+
+def test_a_run_killed_at_random_ends_as_an_undisturbed_one(
+    trained: tuple[Path, TrainResult], mixed_store: Store, tmp_path: Path
+) -> None:
+    run, steps = tmp_path / "run", random.randint(1, STEPS - 2)
+    program = [sys.executable, "-m", "eeg_tokenizer.cli", *command(mixed_store, run)]
+    with subprocess.Popen(program, env=CHILD, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as child:
+        wait_for_steps(run, child, steps)
+        child.kill()
+    assert child.returncode == -signal.SIGKILL
+    assert train_tokenizer(small(mixed_store, run, resume=True)).summary["steps"] == STEPS
+    assert_same(run, trained[0])
+
+
+DIES_WHILE_SAVING = """
+import os, signal
+from eeg_tokenizer import checkpoint, cli
+replace = checkpoint._replace
+def die(path, data):
+    if path.parent.name == ".step-000000006.tmp" and path.name == "optimizer.safetensors":
+        os.kill(os.getpid(), signal.SIGKILL)
+    replace(path, data)
+checkpoint._replace = die
+cli.main()
+"""
+
+
+def test_a_run_killed_while_it_saves_ends_as_an_undisturbed_one(
+    trained: tuple[Path, TrainResult], mixed_store: Store, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    program = [sys.executable, "-c", DIES_WHILE_SAVING, *command(mixed_store, run)]
+    child = subprocess.run(program, env=CHILD, capture_output=True, check=False)
+    assert child.returncode == -signal.SIGKILL, child.stderr.decode()
+    assert [path.name for path in (run / "checkpoints").glob("step-*")] == ["step-000000003"]
+    assert len(records(run)) == 6
+    train_tokenizer(small(mixed_store, run, resume=True))
+    assert_same(run, trained[0])
+
+
+def test_two_processes_train_as_one(make_store: Callable[..., Store], tmp_path: Path) -> None:
+    store = make_store(*({"name": f"r{i}", "subject": str(i), "seed": i, "segments": (30,)} for i in range(3)))
+    one = train_tokenizer(small(store, tmp_path / "one", steps=4))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    torchrun = {**CHILD, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    program = [sys.executable, "-m", "eeg_tokenizer.cli", *command(store, tmp_path / "two", "--json", steps=4)]
+    children = [
+        subprocess.Popen(
+            program,
+            env={**torchrun, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        for rank in range(2)
+    ]
+    said = [child.communicate(timeout=300) for child in children]
+    assert [child.returncode for child in children] == [0, 0], said
+    two = json.loads(said[0][0])
+    assert said[1][0] == b""  # the first process speaks for all
+    assert two["held_out"]["loss"] == pytest.approx(one.summary["held_out"]["loss"], rel=1e-3)
+    for alone, together in zip(records(tmp_path / "one"), records(tmp_path / "two"), strict=True):
+        assert together["loss"] == pytest.approx(alone["loss"], rel=1e-4)
+        assert together["grad_norm"] == pytest.approx(alone["grad_norm"], rel=1e-2)
+
+
+def wait_for_steps(run: Path, child: subprocess.Popen[bytes], steps: int) -> None:
+    deadline = time.monotonic() + 120
+    while child.poll() is None and time.monotonic() < deadline:
+        if (run / "metrics.jsonl").exists() and len(records(run)) >= min(steps, STEPS - 1):
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"the run ended, or took no step {steps}, before it could be stopped: {child.poll()}")
+
+
+def assert_same(run: Path, undisturbed: Path) -> None:
+    assert (run / "model.safetensors").read_bytes() == (undisturbed / "model.safetensors").read_bytes()
+    assert checkpoint.content_hash(run) == checkpoint.content_hash(undisturbed)
+    optimizers = [
+        (path / "checkpoints/step-000000012/optimizer.safetensors").read_bytes() for path in (run, undisturbed)
+    ]
+    assert optimizers[0] == optimizers[1]
+    assert records(run) == records(undisturbed)
