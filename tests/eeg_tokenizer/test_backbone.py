@@ -117,6 +117,16 @@ def test_every_coordinate_counts() -> None:
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("cls_position", ["slot_0", "first_channel"])
+def test_cls_reads_its_own_slot_or_the_first_channels(cls_position: Literal["slot_0", "first_channel"]) -> None:
+    model = _randomized(Backbone(replace(SMALL, layers=0, cls_position=cls_position)))
+    batch = collate(_windows([(3, 2), (1, 1)], seed=0))
+    slots = torch.zeros(2, dtype=torch.int64) if cls_position == "slot_0" else batch.channel[:, 0]
+    expected = model.norm(model.cls_token[0] + model.pos_embed[0, slots])
+    torch.testing.assert_close(_encode(model, batch)[:, 0], expected)
+
+
+@torch.no_grad()
 def test_the_mask_hides_the_signal_but_not_where_it_is() -> None:
     model = _randomized(Backbone(SMALL))
     batch = collate(_windows([(4, 2)], seed=0))
