@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-import os
+import json
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +15,6 @@ from typing import Any
 import numpy as np
 import pytest
 from eeg_store import QUALITY_MEASURES, SFREQ_HZ, RecordingWriter, SlotRequest, Store
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 BLOCK_S = 8  # seconds of one state
 RHYTHM_HZ = {"slow": 6.0, "fast": 20.0, "none": None}
@@ -31,18 +33,15 @@ class Lab:
     broken_seconds: Sequence[int] = ()
 
 
-StoreMaker = Callable[..., Path]
+@pytest.fixture
+def make_store(tmp_path: Path) -> Callable[..., Path]:
+    """Write a store of some labs, each given as what `Lab` takes; returns its path."""
 
-
-@pytest.fixture()
-def make_store(tmp_path: Path) -> StoreMaker:
-    """Write a store of some labs; returns its path."""
-
-    def make(*labs: Lab, name: str = "data.zarr") -> Path:
+    def make(*labs: dict[str, Any], name: str = "data.zarr") -> Path:
         path = tmp_path / name
         store = Store.create(path, {"made_by": "tests"})
         for lab in labs:
-            write_lab(store, lab)
+            write_lab(store, Lab(**lab))
         return path
 
     return make
@@ -58,7 +57,9 @@ def write_lab(store: Store, lab: Lab) -> None:
         for turn, state in enumerate(lab.states * lab.rounds):
             signal.append(state_signal(rng, state, len(lab.channels)))
             onset_s = float(turn * BLOCK_S)
-            events.append({"onset_s": onset_s, "original_onset_s": onset_s, "duration_s": float(BLOCK_S), "label": state})
+            events.append(
+                {"onset_s": onset_s, "original_onset_s": onset_s, "duration_s": float(BLOCK_S), "label": state}
+            )
         quality = np.zeros((n_seconds, len(lab.channels), len(QUALITY_MEASURES)), dtype=np.float32)
         quality[list(lab.broken_seconds), 0, QUALITY_MEASURES.index("non_finite")] = 0.5
         with RecordingWriter(store, slots[name]) as writer:
@@ -103,3 +104,33 @@ def recording_row(lab: Lab, number: int, n_seconds: int) -> dict[str, Any]:
         "licence": None,
         "warnings": [],
     }
+
+
+LABRAM = Path(sys.executable).with_name("labram")
+
+
+@pytest.fixture
+def labram() -> Callable[..., Any]:
+    """Run `labram` in a process of its own; returns what it printed with --json."""
+
+    def run(*arguments: str) -> Any:
+        done = subprocess.run([LABRAM, *arguments], capture_output=True, text=True, check=False, timeout=300)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    return run
+
+
+@pytest.fixture
+def kill_at() -> Callable[[list[str], Path], None]:
+    """Run `labram` and kill it (SIGKILL) as soon as a path exists."""
+
+    def run(arguments: list[str], path: Path) -> None:
+        process = subprocess.Popen([LABRAM, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        end = time.monotonic() + 300
+        while not path.exists() and process.poll() is None and time.monotonic() < end:
+            time.sleep(0.01)
+        process.kill()
+        assert process.wait() == -signal.SIGKILL, "the run ended before it could be killed"
+
+    return run
