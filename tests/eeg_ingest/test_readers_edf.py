@@ -139,8 +139,9 @@ def _plus(path: Path, rng: np.random.Generator) -> npt.NDArray[np.float64]:
             writer.setSignalHeader(
                 i,
                 {
-                    "label": label, "dimension": "uV", "sample_frequency": 128, "physical_max": 400.0,
-                    "physical_min": -400.0, "digital_max": 32767, "digital_min": -32768, "prefilter": "HP:0.5Hz LP:40Hz", "transducer": "",
+                    "label": label, "dimension": "uV", "sample_frequency": 128, "transducer": "",
+                    "physical_max": 400.0, "physical_min": -400.0, "digital_max": 32767, "digital_min": -32768,
+                    "prefilter": "HP:0.5Hz LP:40Hz",
                 },
             )  # fmt: skip
         writer.writeSamples(list(signals))

@@ -75,7 +75,8 @@ class EdfRecording(Recording):
                 raise IngestError(f"Channel {channel.name!r} is no voltage or has no calibration.")
             digital = self._digital(self._signals[index], start_sample, stop_sample)
             # float64, because BioSemi's electrode offsets are millions of steps
-            out[row] = digital * line[0] + line[1]
+            with np.errstate(over="ignore"):  # beyond float32 a sample is infinite, which the quality numbers show
+                out[row] = digital * line[0] + line[1]
         return out
 
     def _digital(self, signal: EdfSignal, start: int, stop: int) -> npt.NDArray[np.int_]:

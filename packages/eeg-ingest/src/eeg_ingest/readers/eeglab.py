@@ -8,6 +8,8 @@ from typing import Any
 import mne
 import numpy as np
 
+from eeg_ingest.readers.completeness import check_fdt
+
 
 def open_eeglab(path: Path) -> Any:
     """An `mne.io.Raw` of a .set file (MAT v5 or v7.3, data inside or in .fdt).
@@ -15,10 +17,15 @@ def open_eeglab(path: Path) -> Any:
     The epochs of an epoched data set follow each other, with a boundary between them.
     """
     try:
-        return mne.io.read_raw_eeglab(path, preload=False, verbose="ERROR")
+        raw = mne.io.read_raw_eeglab(path, preload=False, verbose="ERROR")
     except TypeError as error:
         if "read_epochs_eeglab" not in str(error):
             raise
+    else:
+        for data in raw.filenames:
+            if data is not None and Path(data).suffix in (".fdt", ".dat"):
+                check_fdt(Path(data), len(raw.ch_names), raw.n_times)
+        return raw
     epochs = mne.io.read_epochs_eeglab(path, verbose="ERROR")
     values = epochs.get_data(copy=False)  # (epochs, C, S)
     raw = mne.io.RawArray(np.concatenate(list(values), axis=1), epochs.info, verbose="ERROR")

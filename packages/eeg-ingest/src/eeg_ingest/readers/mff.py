@@ -43,6 +43,7 @@ class MffRecording(Recording):
             raise IngestError(f"{signal.name} is empty. Fetch the folder again.")
         self._map: npt.NDArray[np.uint8] = np.memmap(signal, dtype=np.uint8, mode="r")
         self._blocks, self._n_channels, sfreq_hz = _read_blocks(self._map)
+        self._gains = _gains(path, number, self._n_channels)
         names = _channel_names(path)
         if len(names) != self._n_channels:
             raise IngestError(
@@ -75,7 +76,7 @@ class MffRecording(Recording):
                 n_bytes = 4 * self._n_channels * block.n_samples
                 values = self._map[block.start : block.start + n_bytes].view("<f4").reshape(self._n_channels, -1)
                 part = values[picks, first - block.first_sample : last - block.first_sample]
-                out[:, first - start_sample : last - start_sample] = part
+                out[:, first - start_sample : last - start_sample] = part * self._gains[picks, None]
         return out
 
 
@@ -144,6 +145,22 @@ def _eeg_signal(path: Path) -> int:
         if _xml(path / f"info{number}.xml").find(".//fileDataType/EEG") is not None:
             return number
     raise IngestError(f"No signal file of {path.name} holds EEG.")
+
+
+def _gains(path: Path, number: int, n_channels: int) -> npt.NDArray[np.float32]:
+    """Gains of the amplifier's calibration at the start (GCAL); 1 where the recording has none."""
+    gains = np.ones(n_channels, dtype=np.float32)
+    for calibration in _xml(path / f"info{number}.xml").iter("calibration"):
+        if calibration.findtext("type") != "GCAL" or (calibration.findtext("beginTime") or "0").strip() != "0":
+            continue
+        for channel in calibration.iter("ch"):
+            try:
+                index, gain = int(channel.get("n", "")) - 1, float(channel.text or "")
+            except ValueError as error:
+                raise IngestError(f"info{number}.xml: a gain is no number: {error}. Fetch the folder again.") from error
+            if 0 <= index < n_channels:
+                gains[index] = gain
+    return gains
 
 
 def _channel_names(path: Path) -> list[tuple[str, ChannelType]]:

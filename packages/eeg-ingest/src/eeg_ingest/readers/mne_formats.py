@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import struct
 import tempfile
 import warnings
 import weakref
-import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,23 +12,18 @@ from typing import Any
 
 import mne
 import numpy as np
-import scipy.io
 from mne.io.constants import FIFF
 
 from eeg_ingest.channel_types import common_reference, parse_labels
 from eeg_ingest.readers.cnt_header import cnt_data_format
+from eeg_ingest.readers.completeness import check_brainvision, check_fif
 from eeg_ingest.readers.detect import recording_files, vhdr_companions
 from eeg_ingest.readers.eeglab import open_eeglab
 from eeg_ingest.readers.gdf_header import read_gdf_header
-from eeg_ingest.readers.mne_raw import MneRecording
+from eeg_ingest.readers.mne_raw import MneRecording, reading_by_mne, short
 from eeg_ingest.recording import Channel, ChannelType, IngestError
 from eeg_ingest.units import UV_PER_UNIT, amplitude_uv, is_plausible, likely_unit, settle_unit, voltage_unit
 
-# What MNE raises on damaged files: it checks little and trips where the damage shows.
-_MNE_ERRORS = (
-    ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError, NotImplementedError, OSError,
-    RuntimeError, SyntaxError, TypeError, ValueError, struct.error, zlib.error, scipy.io.matlab.MatReadError,
-)  # fmt: skip
 _SUFFIXES = {"gdf": ".gdf", "brainvision": ".vhdr", "eeglab": ".set", "fif": ".fif", "neuroscan-cnt": ".cnt"}
 _TYPED = ("fif", "eeglab", "neuroscan-cnt")  # formats that say which channels are EEG
 _TYPES: dict[str, ChannelType] = {"eeg": "eeg", "eog": "eog", "ecg": "ecg", "emg": "emg", "stim": "stim"}
@@ -39,28 +32,35 @@ _UNIT_OF_POWER = {0: "V", -3: "mV", -6: "uV", -9: "nV"}
 
 def open_with_mne(path: Path, kind: str, unit: str | None, *, overrule: bool = False) -> MneRecording:
     """Open a file of format `kind` lazily. Raises IngestError, with MNE's reason, if MNE cannot."""
-    missing = [file.name for file in vhdr_companions(path) if not file.is_file()] if kind == "brainvision" else []
-    if missing:
-        raise IngestError(f"{path.name} names {missing[0]}, which is missing. Fetch it and put it beside.")
+    if kind == "brainvision":
+        _check_companions(path)
     units: tuple[str | None, ...] | None = None
     constant = kind in ("fif", "eeglab")
     if kind == "gdf":
         header = read_gdf_header(path)
         units, constant = header.units, header.by_openvibe
     readable, folder = _with_suffix(path, _SUFFIXES[kind])
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        try:
-            raw = _open(kind)(readable)
-        except _MNE_ERRORS as error:
-            if folder:
-                folder.cleanup()
-            raise IngestError(f"MNE cannot read this {kind} file: {_short(error)}") from error
-    recording = _wrap(raw, path, kind, unit, units, constant=constant, overrule=overrule)
+    try:
+        with warnings.catch_warnings(record=True) as caught, reading_by_mne(f"this {kind} file"):
+            warnings.simplefilter("always")
+            recording = _wrap(_open(kind)(readable), path, kind, unit, units, constant=constant, overrule=overrule)
+    except IngestError:
+        if folder:
+            folder.cleanup()
+        raise
     recording.warnings += _worth_telling(caught)
     if folder:
         weakref.finalize(recording, folder.cleanup)
     return recording
+
+
+def _check_companions(path: Path) -> None:
+    companions = vhdr_companions(path)
+    if not companions:
+        raise IngestError(f"{path.name} names no DataFile. Fetch it again.")
+    missing = [file.name for file in companions if not file.is_file()]
+    if missing:
+        raise IngestError(f"{path.name} names {missing[0]}, which is missing. Fetch it and put it beside.")
 
 
 def _open(kind: str) -> Callable[[Path], Any]:
@@ -72,10 +72,12 @@ def _gdf(path: Path) -> Any:
 
 
 def _brainvision(path: Path) -> Any:
+    check_brainvision(path, vhdr_companions(path)[0])
     return mne.io.read_raw_brainvision(path, preload=False, ignore_marker_types=False, verbose="ERROR")
 
 
 def _fif(path: Path) -> Any:
+    check_fif(path)
     return mne.io.read_raw_fif(path, preload=False, verbose="ERROR")
 
 
@@ -120,7 +122,7 @@ def _wrap(
     declared = units or tuple(_declared_unit(raw, index, kind) for index in range(len(labels)))
     types = ["misc" if t == "eeg" and u == "other" else t for t, u in zip(types, declared, strict=True)]
     given = {u for t, u in zip(types, declared, strict=True) if t == "eeg"}
-    constant = constant and given <= {"uV", "V"} and len(given) == 1
+    constant = constant and given == {"V" if kind == "fif" else "uV"}
     factors = np.full(len(labels), 1e6)
     read_as: list[str | None] = []
     for index, (label, channel_type, unit_declared) in enumerate(zip(labels, types, declared, strict=True)):
@@ -207,17 +209,14 @@ def _correct_constant_unit(recording: MneRecording, declared: str) -> None:
     )
 
 
-def _short(error: BaseException) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 200 else text[:197] + "..."
-
-
 def _worth_telling(caught: list[warnings.WarningMessage]) -> list[str]:
-    """MNE's warnings, short and once each. Its naming conventions and future versions are no news about a recording."""
+    """MNE's warnings about the recording, short and once each."""
     texts = []
     for warning in caught:
-        text = _short(warning.message if isinstance(warning.message, Warning) else RuntimeError(str(warning.message)))
-        if issubclass(warning.category, (FutureWarning, DeprecationWarning)) or "naming conventions" in text:
+        text = short(warning.message if isinstance(warning.message, Warning) else RuntimeError(str(warning.message)))
+        # of no news: MNE's plans and naming rules, and GDF units, which are read without it
+        silent = "naming conventions" in text or "Unsupported physical dimension" in text
+        if silent or issubclass(warning.category, (FutureWarning, DeprecationWarning)):
             continue
         texts.append(text)
     return list(dict.fromkeys(texts))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 
@@ -12,13 +13,30 @@ import numpy as np
 import numpy.typing as npt
 
 from eeg_ingest.readers.edf_events import trigger_events
-from eeg_ingest.recording import Channel, Event, Recording, Segment
+from eeg_ingest.recording import Channel, Event, IngestError, Recording, Segment
 
 _BLOCK_S = 60.0
 # Annotations that mark a cut of no length (EEGLAB, mne.concatenate_raws, BrainVision's "New Segment/")
 _CUT = re.compile(r"boundary|EDGE boundary|BAD boundary|New Segment/.*", re.IGNORECASE)
 _OF_MNE = re.compile(r"(BAD|EDGE) boundary|BAD_ACQ_SKIP", re.IGNORECASE)  # marks of MNE, no events of the recording
 _SKIP = re.compile(r"BAD_ACQ_SKIP", re.IGNORECASE)  # a stretch that was never recorded; MNE fills it with zeros
+
+
+@contextmanager
+def reading_by_mne(what: str) -> Iterator[None]:
+    """Turn whatever MNE raises into an IngestError: it checks little, and trips (even with a bare Exception) later."""
+    try:
+        yield
+    except IngestError:
+        raise
+    except Exception as error:
+        raise IngestError(f"MNE cannot read {what}: {short(error)}") from error
+
+
+def short(error: BaseException) -> str:
+    """The message of an error or a warning on one line of at most 200 characters."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 200 else text[:197] + "..."
 
 
 class MneRecording(Recording):
@@ -62,9 +80,10 @@ class MneRecording(Recording):
         if start_sample == stop_sample or not channels:
             return np.empty((len(channels), stop_sample - start_sample), dtype=np.float32)
         picks = list(channels)
-        values = self.raw.get_data(picks=picks, start=start_sample, stop=stop_sample, verbose="ERROR")
-        values *= self.uv_per_value[picks, None]
-        return np.asarray(values, dtype=np.float32)
+        with reading_by_mne(f"samples {start_sample} to {stop_sample}"):
+            values = self.raw.get_data(picks=picks, start=start_sample, stop=stop_sample, verbose="ERROR")
+        with np.errstate(over="ignore"):  # beyond float32 a sample is infinite, which the quality numbers show
+            return np.asarray(values * self.uv_per_value[picks, None], dtype=np.float32)
 
 
 def _marks(raw: Any) -> list[Event]:
