@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,19 +102,33 @@ def filled(store: Store, recordings: Recordings) -> Store:
     return store
 
 
-Script = Callable[[str], str]
+class Nursery:
+    """Starts the processes of `nursery.py`."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def start(self, job: str, *arguments: object) -> int:
+        """Start a job. Return the id of its process."""
+        return self._ask([job, *arguments])
+
+    def wait(self, process: int) -> int:
+        """Return a job's exit code, negative for a signal."""
+        return self._ask(["wait", process])
+
+    def run(self, job: str, *arguments: object) -> int:
+        return self.wait(self.start(job, *arguments))
+
+    def _ask(self, question: list[object]) -> int:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(question) + "\n")
+        self._process.stdin.flush()
+        return int(self._process.stdout.readline())
 
 
-@pytest.fixture
-def script() -> Script:
-    """Returns code for a process of its own, after the imports and `recordings`, which other tests use too."""
-    head = (
-        "import importlib.util, sys\n"
-        "from eeg_store import *\n"
-        f"spec = importlib.util.spec_from_file_location('store_conftest', {__file__!r})\n"
-        "module = importlib.util.module_from_spec(spec)\n"
-        "sys.modules['store_conftest'] = module\n"
-        "spec.loader.exec_module(module)\n"
-        "recordings = module.Recordings()\n"
-    )
-    return lambda body: head + body
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    command = [sys.executable, str(Path(__file__).with_name("nursery.py"))]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield Nursery(process)

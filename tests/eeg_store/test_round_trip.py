@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from tests.eeg_store.conftest import Recordings
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(data=st.data(), n_channels=st.sampled_from([1, 2, 5, 19, 64, 130, 300]))
 def test_any_window_of_any_recording(data: st.DataObject, n_channels: int, recordings: Recordings) -> None:
     channels = tuple(f"C{index}" for index in range(n_channels))
-    longest = min(700, 60_000 // n_channels)
+    longest = min(700, 30_000 // n_channels)
     lengths = data.draw(st.lists(st.integers(1, longest), min_size=1, max_size=3), label="lengths")
     with tempfile.TemporaryDirectory() as folder:
         store = Store.create(Path(folder) / "s", {})

@@ -66,7 +66,7 @@ def write_codes(
     mark = {name: row[name] for name in ("recording", "array", "first_second", "n_seconds")}
     mark["codes_sha256"] = hashlib.sha256(values.data).hexdigest()
     path = marks_folder(store, tokenizer_hash) / f"{slug(row['recording'])}.parquet"
-    tables.write_table(path, tables.to_table([mark], tables.CODES, path))
+    tables.write_rows(path, [mark], tables.CODES)
 
 
 def code_sets(store: Path, signal_arrays: Sequence[SignalArray]) -> dict[str, dict[str, Any]]:

@@ -161,9 +161,8 @@ class Store:
     def record_failure(self, source: str, file: str, reason: str) -> None:
         """Add or replace the reason why a file is not in the store."""
         self.check_writable()
-        path = self._failure_file(source, file)
         row = {"source": source, "file": file, "reason": reason}
-        tables.write_table(path, tables.to_table([row], tables.FAILURES, path))
+        tables.write_rows(self._failure_file(source, file), [row], tables.FAILURES)
 
     def clear_failure(self, source: str, file: str) -> None:
         """Take a file off the failures, if it is there."""

@@ -83,8 +83,8 @@ CODES = pa.schema(
 FOLDERS = {"recordings": RECORDINGS, "events": EVENTS, "failures": FAILURES}
 
 
-def to_table(rows: Iterable[Row], schema: pa.Schema, where: object) -> pa.Table:
-    """Return rows as a table of exactly `schema`. Raise StoreError that names every wrong column and its row."""
+def encode_rows(rows: Iterable[Row], schema: pa.Schema, where: object) -> bytes:
+    """Return rows as a Parquet file of exactly `schema`. Raise StoreError that names every wrong column and its row."""
     rows = list(rows)
     problems = []
     for index, row in enumerate(rows):
@@ -92,31 +92,32 @@ def to_table(rows: Iterable[Row], schema: pa.Schema, where: object) -> pa.Table:
         missing = [field.name for field in schema if not field.nullable and row.get(field.name) is None]
         problems += [f"row {index}: unknown column {name}" for name in unknown]
         problems += [f"row {index}: no value for {name}" for name in missing]
-    try:
-        table = pa.Table.from_pylist(rows, schema=schema)
-        table.validate(full=True)
-    except (pa.ArrowException, OverflowError) as error:
-        problems.append(str(error))
-    if problems:
-        action = "Correct the values of the row"
-        raise StoreError(
-            sentence("writing rows failed", where, "the columns of docs/store.md", "; ".join(problems), action)
-        )
-    return table
+    if not problems:
+        try:
+            return _encode(pa.Table.from_pylist(rows, schema=schema))
+        except (pa.ArrowException, OverflowError) as error:
+            problems.append(str(error))
+    expected, action = "the columns of docs/store.md", "Correct the values of the row"
+    raise StoreError(sentence("writing rows failed", where, expected, "; ".join(problems), action))
 
 
-def write_table(path: Path, table: pa.Table) -> None:
-    """Write one Parquet file atomically. Equal tables give equal bytes. Raise OSError."""
+def _encode(table: pa.Table) -> bytes:
+    """Return a Parquet file; equal tables give equal bytes."""
     sink = pa.BufferOutputStream()
     # Files of a few rows: dictionaries, statistics and the Arrow schema would be most of their size and reading time.
     pq.write_table(table, sink, compression="none", use_dictionary=False, write_statistics=False, store_schema=False)
-    write_atomic(path, sink.getvalue().to_pybytes())
+    return bytes(sink.getvalue())
+
+
+def write_rows(path: Path, rows: Iterable[Row], schema: pa.Schema) -> None:
+    """Write one file of a table atomically. Raise StoreError, OSError."""
+    write_atomic(path, encode_rows(rows, schema, path))
 
 
 def create_folder(folder: Path, schema: pa.Schema) -> None:
     """Make a table of no rows."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_table(folder / EMPTY_TABLE, schema.empty_table())
+    write_rows(folder / EMPTY_TABLE, [], schema)
 
 
 def row_files(folder: Path) -> list[Path]:
@@ -130,7 +131,7 @@ def read_file(path: Path, schema: pa.Schema) -> pa.Table:
     try:
         table = pq.ParquetFile(pa.BufferReader(path.read_bytes())).read(use_threads=False)
         table.validate(full=True)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:  # ValueError: names that are not UTF-8
         if isinstance(error, FileNotFoundError):
             raise
         raise StoreError(

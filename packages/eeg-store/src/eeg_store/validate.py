@@ -144,7 +144,7 @@ def _check_events(events: Rows, rows: Rows) -> Iterator[str]:
     n_seconds = {row["recording"]: row["n_seconds"] for row in rows}
     for recording in sorted({event["recording"] for event in events} - set(n_seconds)):
         where = f"events of {recording!r}"
-        yield sentence("a recording is missing", where, "its row", "none", "Call Store.remove_orphans")
+        yield sentence("a recording is missing", where, "its row", "none", "Build again, or call Store.remove_orphans")
     for event in events:
         length = n_seconds.get(event["recording"])
         if length is not None and tables.is_outside(event["onset_s"], length):

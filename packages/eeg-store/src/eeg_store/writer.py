@@ -131,16 +131,17 @@ class RecordingWriter:
             "signal_sha256": self._signal.sha256(),
             "quality_sha256": self._quality.sha256(),
         }
-        table = tables.to_table([full], tables.RECORDINGS, folder / "recordings" / name)
+        # Encoded before anything is visible, so that a wrong row leaves nothing behind.
+        data = tables.encode_rows([full], tables.RECORDINGS, f"recording {self.slot.recording!r}")
         happened = [{**event, "recording": self.slot.recording} for event in events]
         event_file = folder / "events" / name
         if happened:
-            tables.write_table(event_file, tables.to_table(happened, tables.EVENTS, event_file))
+            tables.write_rows(event_file, happened, tables.EVENTS)
         else:
             event_file.unlink(missing_ok=True)
             sync(event_file.parent)
         self._store.clear_failure(row["source"], row["file"])
-        tables.write_table(folder / "recordings" / name, table)
+        write_atomic(folder / "recordings" / name, data)
 
     def discard(self) -> None:
         """Remove what was written, unless it is committed."""
