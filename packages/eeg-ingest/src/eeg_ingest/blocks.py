@@ -16,7 +16,7 @@ from eeg_ingest.filters import SFREQ_OUT_HZ
 TAPER_S = 2
 MAX_SAMPLES = 2**18  # of one channel in one block, so that a few channels fit the processor's cache
 MIN_MAX_BLOCK_S = 256  # but at high rates never less than this: the overlap would cost more than the cache saves
-MAX_OUTPUT_VALUES = 2**23  # of all channels together: 32 MB
+MAX_OUTPUT_VALUES = 2**22  # of all channels together: 16 MB
 MAX_LENGTH_ERROR = 4e-4  # input samples over a block; the drift inside it, because each block is aligned anew
 _SEARCH = 40_000
 
@@ -77,19 +77,22 @@ def plan_blocks(rate_hz: Fraction, kernel_s: float, n_seconds: int, n_channels: 
     return Plan(rate_hz, int(n_in[best]), int(n_out[best]), margin_s, int(keep_s[best]))
 
 
-def _fft_cost(n: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """Relative time of a transform: length times the sum of its prime factors, as pocketfft guesses.
+_PASS_COSTS = {2: 0.55, 3: 1.0, 5: 1.3, 7: 1.8, 11: 3.0, 13: 3.5}  # pocketfft takes two factors of 2 at once
 
-    A large factor costs a convolution instead.
+
+def _fft_cost(n: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Relative time of transforms of `n` samples: one pass over the samples for each prime factor.
+
+    Where a large factor is left, the transform costs a convolution instead.
     """
     rest = n.copy()
-    per_sample = np.full(len(n), 2.0)  # what else is done to each sample
-    for prime in (2, 3, 5, 7, 11, 13):
+    passes = np.ones(len(n))  # what else is done to each sample
+    for prime, cost in _PASS_COSTS.items():
         while (divides := rest % prime == 0).any():
             rest[divides] //= prime
-            per_sample[divides] += prime
-    per_sample[rest > 1] += np.minimum(1.1 * rest[rest > 1], 100)
-    return np.asarray(n * per_sample)
+            passes[divides] += cost
+    passes[rest > 1] += np.minimum(0.3 * rest[rest > 1], 25)
+    return np.asarray(n * passes)
 
 
 def blocks_of(plan: Plan, n_seconds: int) -> Iterator[Block]:

@@ -14,7 +14,7 @@ from eeg_ingest import filters
 from eeg_ingest.blocks import TAPER_S, Block, Plan, blocks_of, lay_out, plan_blocks
 from eeg_ingest.filters import SFREQ_OUT_HZ, band_of, exact_rate, kernels, notch_freqs_hz, response
 from eeg_ingest.quality import QualityMeter
-from eeg_ingest.recording import IngestError, Recording
+from eeg_ingest.recording import IngestError, Recording, Segment
 from eeg_ingest.source_block import SourceBlock
 
 __all__ = ["HARMONIZE_SPEC", "SCALE_UV", "HarmonizedBlock", "band_of", "harmonize", "quantize", "stored_seconds"]
@@ -22,6 +22,7 @@ __all__ = ["HARMONIZE_SPEC", "SCALE_UV", "HarmonizedBlock", "band_of", "harmoniz
 SCALE_UV = 0.1
 INT16_MAX = 32767  # -32768 is not used, so the range is symmetric
 MAX_READ_VALUES = 2**24  # of all channels that are read together: 64 MB
+FLOAT32_SPAN_UV = 10_000  # a block that spans more is transformed in float64: float32 errs by a 1e-7th of its amplitude
 ROWS = 4  # channels that scipy's FFT transforms at once; fewer take as long
 
 HARMONIZE_SPEC: dict[str, Any] = {
@@ -62,7 +63,8 @@ def stored_seconds(recording: Recording) -> list[int]:
 
 def quantize(signal_uv: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.int16], int]:
     """Round to steps of 0.1 µV, half to even; returns also how many samples saturate, beyond ±3276.7 µV."""
-    steps = signal_uv * np.float32(1 / SCALE_UV)
+    with np.errstate(over="ignore"):
+        steps = signal_uv * np.float32(1 / SCALE_UV)
     np.rint(steps, out=steps)
     beyond = 0
     if steps.size and max(steps.max(), -steps.min()) > INT16_MAX:
@@ -105,41 +107,60 @@ def _harmonize(
             continue
         plan = plan_blocks(rate, kernel_s, n_seconds, len(indices))
         block_filter = _BlockFilter(plan, response(recording.sfreq_hz, notches_hz, plan.n_in, plan.n_out), len(indices))
-        at_once = max(ROWS, MAX_READ_VALUES // plan.n_in)
+        work = _SegmentWork(recording, segment, indices, block_filter, meter)
         for block in blocks_of(plan, n_seconds):
-            shape = (block.stop_s - block.first_s, len(indices))
-            signal_uv, quality = np.empty((*shape, SFREQ_OUT_HZ), np.float32), np.empty((*shape, 5), np.float32)
-            for first in range(0, len(indices), at_once):
-                together = indices[first : first + at_once]
-                source = SourceBlock.read(recording, segment, together, block.start, block.start + plan.n_in)
-                for row in range(0, len(together), ROWS):
-                    few = source.rows(slice(row, row + ROWS))
-                    columns = slice(first + row, first + row + len(few.uv))
-                    block_filter.apply(few, block, signal_uv[:, columns])
-                    meter.measure(few, columns, block.first_s, signal_uv[:, columns], quality[:, columns])
-            yield HarmonizedBlock(signal_uv, quality, number)
+            yield HarmonizedBlock(*work.harmonize(block), number)
     recording.warnings.extend(meter.warnings())
+
+
+@dataclass(frozen=True)
+class _SegmentWork:
+    """What it takes to harmonize the blocks of one segment."""
+
+    recording: Recording
+    segment: Segment
+    indices: list[int]
+    block_filter: _BlockFilter
+    meter: QualityMeter
+
+    def harmonize(self, block: Block) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Signal (A, C, 200) and quality (A, C, 5) of one block."""
+        shape = (block.stop_s - block.first_s, len(self.indices))
+        signal_uv, quality = np.empty((*shape, SFREQ_OUT_HZ), np.float32), np.empty((*shape, 5), np.float32)
+        n_in = self.block_filter.plan.n_in
+        at_once = max(MAX_READ_VALUES // n_in // ROWS, 1) * ROWS
+        for first in range(0, len(self.indices), at_once):
+            together = self.indices[first : first + at_once]
+            source = SourceBlock.read(self.recording, self.segment, together, block.start, block.start + n_in)
+            for row in range(0, len(together), ROWS):
+                few = source.rows(slice(row, row + ROWS))
+                columns = slice(first + row, first + row + len(few.uv))
+                self.block_filter.apply(few, block, signal_uv[:, columns])
+                self.meter.measure(few, columns, block.first_s, signal_uv[:, columns], quality[:, columns])
+        return signal_uv, quality
 
 
 class _BlockFilter:
     """Filters and resamples blocks of a few channels, which stay in the processor's cache from end to end."""
 
     def __init__(self, plan: Plan, gain: npt.NDArray[np.float32], n_channels: int) -> None:
-        self._plan = plan
+        self.plan = plan
         self._gain = gain
         self._gain_of_parts = np.repeat(gain, 2)  # real and imaginary parts lie side by side
         self._padded = np.zeros((min(n_channels, ROWS), plan.n_in), np.float32)
 
     def apply(self, source: SourceBlock, block: Block, signal_uv: npt.NDArray[np.float32]) -> None:
         """Write the block's kept seconds of C channels, at most ROWS, into `signal_uv` (A, C, 200)."""
-        plan = self._plan
+        plan = self.plan
         lay_out(source.uv, self._padded[: len(source.uv)], plan, block, source.n_samples)
-        spectrum = scipy.fft.rfft(self._padded, workers=1)[:, : len(self._gain)]
+        wide = (source.high_uv - source.low_uv).max() > FLOAT32_SPAN_UV
+        padded = self._padded.astype(np.float64) if wide else self._padded
+        spectrum = scipy.fft.rfft(padded, workers=1)[:, : len(self._gain)]
         if block.shift:
             turn = 2j * np.pi * block.shift / plan.n_in * np.arange(len(self._gain))
             spectrum *= (self._gain * np.exp(turn)).astype(np.complex64)
         else:
-            spectrum_parts = spectrum.view(np.float32)
+            spectrum_parts = spectrum.view(padded.dtype)
             spectrum_parts *= self._gain_of_parts
         filtered = scipy.fft.irfft(spectrum, plan.n_out, overwrite_x=True, workers=1)
         first = plan.margin_s * SFREQ_OUT_HZ

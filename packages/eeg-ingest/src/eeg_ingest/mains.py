@@ -26,13 +26,13 @@ def detect_line_freq_hz(recording: Recording, indices: Sequence[int]) -> float |
     mains frequency is set against the median power beside it, on the side where that is larger; the median of these
     ratios over all stretches and channels decides, so that neither one noisy channel nor one bad minute does.
     """
-    ratios: dict[float, list[npt.NDArray[np.float64]]] = {mains_hz: [] for mains_hz in MAINS_HZ}
+    ratios: dict[float, list[float]] = {mains_hz: [] for mains_hz in MAINS_HZ}
     for stretch_uv in _stretches(recording, indices):
         spectrum, freqs_hz = _power(stretch_uv, recording.sfreq_hz)
         for mains_hz in MAINS_HZ:
             if mains_hz + 1 < recording.sfreq_hz / 2:
-                ratios[mains_hz].append(_prominence(spectrum, freqs_hz, mains_hz))
-    medians = {mains_hz: float(np.median(np.concatenate(found))) for mains_hz, found in ratios.items() if found}
+                ratios[mains_hz].extend(_prominence(spectrum, freqs_hz, mains_hz))
+    medians = {mains_hz: float(np.median(found)) for mains_hz, found in ratios.items() if found}
     best_hz = max(medians, key=lambda mains_hz: medians[mains_hz], default=None)
     return best_hz if best_hz is not None and medians[best_hz] >= MIN_RATIO else None
 
