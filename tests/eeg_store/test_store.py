@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import pickle
 import shutil
 from pathlib import Path
@@ -201,3 +203,17 @@ def test_a_snapshot_of_many_rows_is_never_the_truth(store: Store) -> None:
     pq.write_table(pa.table({"a": [1]}), folder / SNAPSHOT)
     assert reader.failures().equals(ours)
     assert store.validate() == []
+
+
+def test_a_snapshot_that_cannot_be_written_does_not_hinder_reading(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for index in range(WORTH_A_SNAPSHOT):
+        store.record_failure("src", f"{index:04d}", "x")
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    assert store.failures().num_rows == WORTH_A_SNAPSHOT
+    assert not list((store.path / "tables" / "failures").glob(".*"))

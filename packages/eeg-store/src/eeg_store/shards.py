@@ -16,6 +16,9 @@ import tensorstore as ts
 from eeg_store.arrays import Metadata, read_metadata
 from eeg_store.contract import StoreError, sentence
 
+# What TensorStore raises for absent, damaged and forbidden data, depending on the status of the operation.
+READ_ERRORS = (ValueError, LookupError, RuntimeError, OSError)
+
 _used_in_process: int | None = None
 
 
@@ -67,7 +70,7 @@ def open_array(folder: Path, context: ts.Context, *, fill_missing: bool) -> ts.T
     }
     try:
         return ts.open(spec, read=True, context=context).result()
-    except ValueError as error:
+    except READ_ERRORS as error:
         action = "Look for the array's name in Store.arrays(), or run Store.validate()"
         raise StoreError(sentence("opening an array failed", folder, "a Zarr v3 array", error, action)) from error
 

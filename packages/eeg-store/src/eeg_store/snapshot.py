@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
@@ -41,7 +42,8 @@ def read_rows(folder: Path, schema: pa.Schema, *, keep_snapshot: bool) -> pa.Tab
     if keep_snapshot and len(fresh) >= WORTH_A_SNAPSHOT:
         sink = pa.BufferOutputStream()
         pq.write_table(table, sink)
-        write_atomic(folder / SNAPSHOT, sink.getvalue().to_pybytes())
+        with suppress(OSError):  # a full disk does not hinder reading
+            write_atomic(folder / SNAPSHOT, bytes(sink.getvalue()))
     return table.select(schema.names).cast(schema)
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import tensorstore as ts
 
 from eeg_store.contract import SFREQ_HZ, StoreError, sentence
-from eeg_store.shards import context, open_array
+from eeg_store.shards import READ_ERRORS, context, open_array
 
 if TYPE_CHECKING:
     from eeg_store.store import Store
@@ -76,7 +76,7 @@ class WindowReader:
             futures = [part.read(batch=batch) for part in parts]
         try:
             return [np.asarray(future.result()) for future in futures]
-        except (ValueError, OSError) as error:
+        except READ_ERRORS as error:
             action = "Read only seconds of rows in Store.recordings(), and run Store.validate()"
             raise StoreError(sentence("reading failed", self._path, "stored seconds", error, action)) from error
 
