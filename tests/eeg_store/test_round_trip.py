@@ -63,11 +63,13 @@ def test_plain_zarr_reads_the_same_signal(filled: Store, recordings: Recordings)
     for row in filled.recordings().to_pylist():
         signal = root[row["array"]]
         assert isinstance(signal, zarr.Array)
-        assert signal.metadata.dimension_names == ("second", "channel", "sample")  # type: ignore[union-attr]  # v3
-        assert signal.attrs["scale_uv"] == SCALE_UV
-        assert signal.attrs["unit"] == "µV"
-        assert signal.attrs["reference"] == "average"
-        assert len(signal.attrs["channels"]) == signal.shape[1]  # type: ignore[arg-type]
+        metadata: Any = signal.metadata
+        assert metadata.dimension_names == ("second", "channel", "sample")
+        attrs: dict[str, Any] = dict(signal.attrs)
+        assert attrs["scale_uv"] == SCALE_UV
+        assert attrs["unit"] == "µV"
+        assert attrs["reference"] == "average"
+        assert len(attrs["channels"]) == signal.shape[1]
         first, n = row["first_second"], row["n_seconds"]
         written = recordings.signal(row["recording"], n, row["n_channels"])
         np.testing.assert_array_equal(np.asarray(signal[first : first + n]), written, strict=True)
@@ -75,7 +77,7 @@ def test_plain_zarr_reads_the_same_signal(filled: Store, recordings: Recordings)
         np.testing.assert_array_equal(np.asarray(signal[first : first + n]), ours, strict=True)
         quality = root[row["array"].replace("/signal", "/quality")]
         assert isinstance(quality, zarr.Array)
-        assert tuple(quality.attrs["measures"]) == QUALITY_MEASURES  # type: ignore[arg-type]
+        assert quality.attrs["measures"] == list(QUALITY_MEASURES)
         np.testing.assert_array_equal(
             np.asarray(quality[first : first + n]), recordings.quality(row["recording"], n, row["n_channels"])
         )
@@ -84,7 +86,9 @@ def test_plain_zarr_reads_the_same_signal(filled: Store, recordings: Recordings)
 def test_the_tree_of_groups_can_be_walked_by_zarr(filled: Store) -> None:
     root = zarr.open_group(filled.path, mode="r")
     for array in filled.arrays():
-        montage = root[array.source][array.montage]  # type: ignore[index]
+        source = root[array.source]
+        assert isinstance(source, zarr.Group)
+        montage = source[array.montage]
         assert isinstance(montage, zarr.Group)
         assert set(montage.array_keys()) == {"signal", "quality"}
 
