@@ -18,17 +18,18 @@ _LETTERED = re.compile(r"[A-H]\d{1,2}", re.IGNORECASE)
 # EDF+ labels start with the type of signal (Kemp & Olivan 2003, section 2.1.3); POL is Nihon Kohden's "no type".
 _PREFIX = re.compile(r"(EEG|POL|SEEG|ECG|EKG|EOG|EMG)[\s_:]+|(EEG)[-_ ]+(?=[A-Za-z])", re.IGNORECASE)
 _PREFIX_TYPE: dict[str, ChannelType] = {"ECG": "ecg", "EKG": "ecg", "EOG": "eog", "EMG": "emg"}
+_EAR_WORDS = r"(left|right|l|r)[\s_]?(ear|mastoid|mast)\w*"
 _TYPE_PATTERNS: dict[ChannelType, tuple[str, ...]] = {
     "ecg": (r"\w*(ECG|EKG)\w*",),
     "eog": (r"\w*EOG\w*", r"[VH]EO[GLRUD]?\w{0,2}", r"[LR]OC"),
     "emg": (r"\w*EMG\w*", r"chin\w*"),
     "stim": (r"status", r"sti ?\d*", r"stim\w*", r"trig\w*", r"marker\w*", r"events?", r"din\d*", r"photic", r"mk"),
-    "ref": (r"vref", r"ref\d*", r"gnd", r"cms", r"drl", r"reference", r"ground", r"com"),
+    "ref": (r"vref", r"ref\d*", r"gnd", r"cms", r"drl", r"reference", r"ground", r"com", _EAR_WORDS),
     "misc": (
         *(r"(acc|gyro|gyr|mag|quat)[\s_]*[xyz0-9]?\w*", r"[xyz]_?(acc|dir)\w*", r"\w*counter", r"interpolated"),
         *(r"battery\w*", r"(raw_)?cq(_\w+)?", r"packet\w*", r"timestamp\w*", r"dc\d+", r"aux\w*", r"misc\w*"),
         *(r"spo2", r"sao2\w*", r"osat", r"hr", r"pulse\w*", r"pleth\w*", r"resp\w*", r"temp\w*", r"gsr\w*", r"eda\w*"),
-        *(r"ibi", r"bursts", r"suppr", r"exg\d+", r"erg\d+", r"bio\d*", r"pg[12]", r"reref"),
+        *(r"ibi", r"bursts", r"suppr", r"exg\d+", r"erg\d+", r"bio\d*", r"pg[12]", r"reref", r"na\d*", r"unused\w*"),
     ),
 }
 _TYPES = {kind: re.compile("|".join(patterns), re.IGNORECASE) for kind, patterns in _TYPE_PATTERNS.items()}

@@ -71,6 +71,10 @@ def choose_channels(
             reason = f"runs at {channel.sfreq_hz:g} Hz, the other EEG at {recording.sfreq_hz:g} Hz"
         elif new_name is None and channel.name not in cap and is_lettered_cap(labels) and is_lettered(channel.name):
             reason = f"label {channel.name!r} counts the electrodes of a cap: declare `channels: {{montage: ...}}`"
+            if montage:
+                reason = (
+                    f"no free site within {FAR_MM:.0f} mm, and its label {channel.name!r} is the name of another site"
+                )
         elif label.name in chosen:
             reason = f"same name as {labels[chosen[label.name]]!r}"
         if reason:
@@ -117,7 +121,8 @@ def _cap_names(labels: Sequence[str], montage: str, warnings: list[str]) -> dict
     """Label -> site, for the labels that count the electrodes of a cap.
 
     BioSemi's 16, 32 and 64 electrode caps have sites for names and A1 ... B32 on the amplifier: by order.
-    Other caps count (`E17`, `17`, `B32`): by position. An electrode without a free site within 20 mm keeps its label.
+    Other caps count (`E17`, `17`, `B32`): by position. An electrode without a free site within 20 mm keeps its label,
+    unless that is the name of a site.
     """
     electrodes = cap_electrodes(montage)
     if is_lettered_cap(labels) and not is_lettered_cap(electrodes):
@@ -132,8 +137,10 @@ def _cap_names(labels: Sequence[str], montage: str, warnings: list[str]) -> dict
         if electrode is None:
             continue
         found = cap_sites(montage)[electrode]
-        sites[label] = found.site or label.strip()
-        if found.site is None:
+        if found.site is not None:
+            sites[label] = found.site
+        elif not is_electrode(label):  # on a BioSemi cap the electrode C3 must not pass for the site C3
+            sites[label] = label.strip()
             far.append(label.strip())
     if not sites:
         warnings.append(f"montage {montage} knows none of the labels")
