@@ -9,7 +9,7 @@ from typing import Literal, TypedDict
 
 import numpy as np
 
-from eeg_ingest.filters import exact_rate
+from eeg_ingest.filters import exact_rate, notch_freqs_hz
 from eeg_ingest.harmonize import SCALE_UV, HarmonizedBlock, harmonize, stored_seconds
 from eeg_ingest.mains import detect_line_freq_hz
 from eeg_ingest.montage import ChannelChoice, LeftOut, choose_channels
@@ -69,6 +69,8 @@ def harmonize_file(
     choice = choose_finite_channels(recording, rename=rename or {}, drop=drop, montage=montage)
     if line_freq_hz == "auto":
         line_freq_hz = detect_line_freq_hz(recording, choice.indices)
+    if not notch_freqs_hz(line_freq_hz, recording.sfreq_hz):
+        line_freq_hz = None  # the rate is too low for it
     blocks = harmonize(recording, choice.indices, line_freq_hz=line_freq_hz)
     recording.warnings.extend(choice.warnings)
     segments = _stored_segments(recording)
