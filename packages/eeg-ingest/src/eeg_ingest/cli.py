@@ -21,7 +21,7 @@ from eeg_ingest.init import write_example
 from eeg_ingest.sources import Sources, load_sources
 from eeg_ingest.summary import align, list_failures, summarize, table_of_sources
 
-FAILED, WRONG_USAGE, INTERRUPTED, TERMINATED = 1, 2, 130, 143
+FAILED, WRONG_USAGE = 1, 2
 DEFAULT_STORE = Path("data.zarr")
 
 app = typer.Typer(
@@ -156,17 +156,15 @@ def demo(
 
 
 def main() -> None:
-    """Run the command line; a kill is an orderly stop, and the next build goes on."""
+    """Run the command line. Ctrl-C and SIGTERM stop it in order, with the exit codes 130 and 143."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s", stream=sys.stderr)
-    signal.signal(signal.SIGTERM, _terminate)
-    try:
-        app()
-    except KeyboardInterrupt:
-        _fail("Stopped. Everything that was stored is valid; the same command goes on.", INTERRUPTED)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
+    app()
 
 
-def _terminate(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-    sys.exit(TERMINATED)
+def _stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+    _fail("Stopped. What is stored is valid; the same command goes on.", 128 + number)
 
 
 @contextmanager

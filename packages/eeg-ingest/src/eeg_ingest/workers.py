@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
+import signal
 import tempfile
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, suppress
+from concurrent.futures import CancelledError
+from contextlib import ExitStack, contextmanager, suppress
+from multiprocessing import resource_tracker
+from multiprocessing.util import Finalize
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -17,9 +23,13 @@ from distributed import Client, Future, KilledWorker, LocalCluster, wait
 from eeg_ingest.errors import StoppedError, UsageError
 from eeg_ingest.outcome import Failed
 
-LOG = logging.getLogger(__name__)
 CONNECT_SECONDS = 15
 POLL_SECONDS = 10
+LOST_SECONDS = 120  # without any worker, while a nanny or a cluster manager could start one
+CRASHED = (
+    "Reading crashed the worker process twice: expected a recording that the reader can read, found one that ends the "
+    "process (a fault in the reader, or too little memory). Leave it out or convert it."
+)
 
 Item = TypeVar("Item")
 
@@ -53,6 +63,7 @@ class Workers:
         self._count, self._scheduler = count, scheduler
         self._stack = ExitStack()
         self._client: Client | None = None
+        self._seen_alive = time.monotonic()
 
     def __enter__(self) -> Self:
         return self
@@ -87,29 +98,43 @@ class Workers:
                     running[client.submit(task, chunk, pure=False)] = chunk
                 if not running:
                     yield from self._alone(client, task, suspects.popleft())
-                    continue
-                for future in _finished(running):
+                for future in self._finished(client, running):
                     chunk = running.pop(future)
-                    if future.status == "error" and isinstance(future.exception(), KilledWorker):
+                    outcomes = _outcomes(future)
+                    if outcomes is None:
                         suspects += [[item] for item in chunk]
                     else:
-                        yield from zip(chunk, _result(future), strict=True)
+                        yield from zip(chunk, outcomes, strict=True)
+        except CancelledError:
+            raise StoppedError(
+                "The work stopped: expected the scheduler to run until the end, found the connection closed. "
+                "Start it and run the same command again."
+            ) from None
         finally:
-            if running:
+            if running and client.status == "running":
                 client.cancel(list(running), force=True)
 
     def _alone(self, client: Client, task: Callable[..., list[Any]], item: list[Item]) -> Iterator[tuple[Item, Any]]:
         future = client.submit(task, item, pure=False)
-        while not _finished({future: item}):
+        while not self._finished(client, {future: item}):
             continue
-        if future.status == "error" and isinstance(future.exception(), KilledWorker):
-            reason = (
-                "Reading crashed the worker process twice: expected a recording that the reader can read, found "
-                "one that ends the process (a fault in the reader, or too little memory). Leave it out or convert it."
+        outcomes = _outcomes(future)
+        yield item[0], outcomes[0] if outcomes is not None else Failed(CRASHED)
+
+    def _finished(self, client: Client, running: dict[Future, list[Item]]) -> list[Future]:
+        """Wait a while for futures to finish; in the order of submission."""
+        if running:
+            with suppress(TimeoutError):
+                wait(list(running), timeout=POLL_SECONDS, return_when="FIRST_COMPLETED")
+        finished = [future for future in running if future.status != "pending"]
+        if finished or client.nthreads():
+            self._seen_alive = time.monotonic()
+        elif time.monotonic() - self._seen_alive > LOST_SECONDS:
+            raise StoppedError(
+                f"The work stopped: expected workers, found none for {LOST_SECONDS} s. Look at why they end, and "
+                "run the same command again."
             )
-            yield item[0], Failed(reason)
-        else:
-            yield item[0], _result(future)[0]
+        return finished
 
     def _threads(self, client: Client) -> int:
         threads: int = sum(client.nthreads().values())
@@ -118,10 +143,11 @@ class Workers:
     def _connect(self) -> Client:
         if self._client is None:
             self._client = self._join(self._scheduler) if self._scheduler else self._start()
+            self._seen_alive = time.monotonic()
         return self._client
 
     def _join(self, address: str) -> Client:
-        self._stack.enter_context(_quiet())
+        _silence_dask()
         try:
             client = self._stack.enter_context(Client(address, timeout=CONNECT_SECONDS))
             client.wait_for_workers(1, timeout=CONNECT_SECONDS)
@@ -134,23 +160,25 @@ class Workers:
         return client
 
     def _start(self) -> Client:
-        self._stack.enter_context(_quiet())
-        self._stack.enter_context(dask.config.set(_CONFIG))
-        folder = self._stack.enter_context(
-            tempfile.TemporaryDirectory(prefix="eeg-ingest-", ignore_cleanup_errors=True)
-        )
-        cluster = self._stack.enter_context(
-            LocalCluster(
-                n_workers=self._count,
-                threads_per_worker=1,
-                processes=True,
-                memory_limit=0,
-                dashboard_address="127.0.0.1:0",  # of the scheduler's HTTP server: a free port, for this machine only
-                scheduler_kwargs={"dashboard": False},
-                local_directory=folder,
-                silence_logs=logging.CRITICAL,
+        _silence_dask()
+        folder = tempfile.mkdtemp(prefix="eeg-ingest-")
+        self._stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        # Once more at the end of this process: after a stop midway, workers may live that long.
+        Finalize(None, shutil.rmtree, (folder, True), exitpriority=-10)
+        self._stack.enter_context(dask.config.set({**_CONFIG, "temporary-directory": folder}))
+        with _without_interrupts():
+            cluster = self._stack.enter_context(
+                LocalCluster(
+                    n_workers=self._count,
+                    threads_per_worker=1,
+                    processes=True,
+                    memory_limit=0,
+                    dashboard_address="127.0.0.1:0",  # a free port of this machine, for the scheduler
+                    scheduler_kwargs={"dashboard": False},
+                    local_directory=folder,
+                    silence_logs=logging.CRITICAL,
+                )
             )
-        )
         return self._stack.enter_context(Client(cluster))
 
 
@@ -159,28 +187,27 @@ def default_workers() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _quiet() -> ExitStack:
-    """Keep Dask's own messages, about workers that die or stop, from stderr."""
-    stack = ExitStack()
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Hold Ctrl-C back. Threads and processes that start meanwhile never get it: only this process stops, in order."""
+    resource_tracker.ensure_running()  # started later, it would let Ctrl-C through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _silence_dask() -> None:
+    """Keep Dask's own messages, about workers that die or stop, from stderr; for good, as some come after the end."""
     for name in ("distributed", "tornado", "asyncio"):
-        logger = logging.getLogger(name)
-        stack.callback(logger.setLevel, logger.level)
-        logger.setLevel(logging.CRITICAL)
-    return stack
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
-def _finished(running: dict[Future, list[Item]]) -> list[Future]:
-    """Wait a while for futures to finish; in the order of submission."""
-    with suppress(TimeoutError):
-        wait(list(running), timeout=POLL_SECONDS, return_when="FIRST_COMPLETED")
-    return [future for future in running if future.status != "pending"]
-
-
-def _result(future: Future) -> list[Any]:
-    if future.status in ("cancelled", "lost"):
-        raise StoppedError(
-            "The scheduler was lost: expected it to run until the end, found the connection closed. "
-            "Start it and run the same command again."
-        )
-    outcomes: list[Any] = future.result()
+def _outcomes(future: Future) -> list[Any] | None:
+    """Return the outcomes of a finished task, or None where its worker died of it."""
+    try:
+        outcomes: list[Any] = future.result()
+    except KilledWorker:
+        return None
     return outcomes
