@@ -74,9 +74,11 @@ class EdfRecording(Recording):
             if line is None:
                 raise IngestError(f"Channel {channel.name!r} is no voltage or has no calibration.")
             digital = self._digital(self._signals[index], start_sample, stop_sample)
-            # float64, because BioSemi's electrode offsets are millions of steps
             with np.errstate(over="ignore"):  # beyond float32 a sample is infinite, which the quality numbers show
-                out[row] = digital * line[0] + line[1]
+                if self._header.is_bdf:  # in float64, because BioSemi's electrode offsets are millions of steps
+                    out[row] = digital * line[0] + line[1]
+                else:
+                    _scale_int16(digital, *line, out=out[row])
         return out
 
     def _digital(self, signal: EdfSignal, start: int, stop: int) -> npt.NDArray[np.int_]:
@@ -131,6 +133,18 @@ class EdfRecording(Recording):
             Event(clock_s(round(sample * scale), segments, sfreq_hz), 0.0, str(code))
             for sample, code in trigger_events(blocks)
         ]
+
+
+def _scale_int16(digital: npt.NDArray[Any], gain: float, offset: float, out: npt.NDArray[np.float32]) -> None:
+    """gain * digital + offset in float32 without float64 in between.
+
+    Counting from the digital value next to 0 µV keeps whole numbers exact and the rest below half a step, so that no
+    large offset cancels.
+    """
+    zero = round(min(max(-offset / gain, -(2.0**23)), 2.0**23))
+    np.subtract(digital, np.float32(zero), out=out, dtype=np.float32)
+    out *= np.float32(gain)
+    out += np.float32(gain * zero + offset)
 
 
 def _map_samples(path: Path, header: EdfHeader) -> npt.NDArray[Any]:
