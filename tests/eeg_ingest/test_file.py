@@ -55,9 +55,7 @@ def test_a_file_from_end_to_end(tmp_path: Path) -> None:
     assert file.line_freq_hz == 50.0
     assert {left.name for left in file.left_out} == {"Cz", "ECG"}
     assert file.n_seconds == 40
-    assert [dict(segment) for segment in file.segments] == [
-        {"first_second": 0, "n_seconds": 40, "original_onset_s": 0.0, "dropped_s": 0.0}
-    ]
+    assert [tuple(segment.values()) for segment in file.segments] == [(0, 40, 0.0, 0.0)]
     assert [(event.onset_s, event.duration_s, event.label) for event in file.events] == [(2.0, 1.5, "blink")]
     blocks = list(file.blocks)
     signal_uv = np.concatenate([block.signal_uv for block in blocks])
@@ -82,9 +80,7 @@ def test_a_mains_above_the_band_is_not_notched(tmp_path: Path) -> None:
 
 def test_what_is_left_over_is_recorded(tmp_path: Path) -> None:
     file = harmonize_file(write_fif(tmp_path / "a_raw.fif", eeg(2, 250, 12.5), 250.0))
-    assert [dict(segment) for segment in file.segments] == [
-        {"first_second": 0, "n_seconds": 12, "original_onset_s": 0.0, "dropped_s": 0.5}
-    ]
+    assert [tuple(segment.values()) for segment in file.segments] == [(0, 12, 0.0, 0.5)]
     assert sum(len(block.signal_uv) for block in file.blocks) == file.n_seconds == 12
 
 
