@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import struct
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import numpy as np
 import pyedflib
 import pytest
 from eeg_ingest.montage import choose_channels
-from eeg_ingest.readers import detect_format, open_recording
+from eeg_ingest.readers import detect_format, open_recording, recording_files
 from eeg_ingest.recording import IngestError
 
 N_RECORDS, RATE_HZ = 12, 100
@@ -154,6 +155,15 @@ def test_wrong_suffix_is_read_by_content(sound: Path, tmp_path: Path) -> None:
 def test_a_folder_and_a_missing_file(tmp_path: Path) -> None:
     assert "no EGI MFF recording" in reason(tmp_path)
     assert "No file" in reason(tmp_path / "gone.edf")
+    assert recording_files(tmp_path / "gone.edf") == (tmp_path / "gone.edf",)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_without_permission(sound: Path, tmp_path: Path) -> None:
+    path = shutil.copyfile(sound, tmp_path / "x.edf")
+    path.chmod(0)
+    assert reason(path) == "x.edf cannot be opened: Permission denied. Check its permissions."
+    assert recording_files(path) == (path,)
 
 
 def test_mutated_headers_give_a_reason_or_a_sound_recording(sound: Path, tmp_path: Path) -> None:

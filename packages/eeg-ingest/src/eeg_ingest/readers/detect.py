@@ -23,6 +23,13 @@ def detect_format(path: Path) -> str:
 
     Raises IngestError for anything else, with what it looks like. The suffix does not matter.
     """
+    try:
+        return _detect(path)
+    except OSError as error:
+        raise IngestError(f"{path.name} cannot be opened: {error.strerror or error}. Check its permissions.") from error
+
+
+def _detect(path: Path) -> str:
     if path.is_dir():
         if (path / "info.xml").is_file() and (path / "signal1.bin").is_file():
             return "egi-mff"
@@ -97,19 +104,25 @@ def _is_text(head: bytes) -> bool:
 def recording_files(path: Path) -> tuple[Path, ...]:
     """All existing files of a recording, the named one first: `.vhdr` with its data and markers, `.set` with `.fdt`,
     the parts of a split FIF, every file of an `.mff` folder. Reads little and never raises for a missing file."""
-    if path.is_dir():
-        return tuple(sorted(file for file in path.rglob("*") if file.is_file()))
+    try:
+        if path.is_dir():
+            return tuple(sorted(file for file in path.rglob("*") if file.is_file()))
+        return (path, *_companions(path))
+    except OSError:
+        return (path,)  # opening it will tell why
+
+
+def _companions(path: Path) -> list[Path]:
+    with path.open("rb") as file:
+        head = file.read(64)
     companions: list[Path] = []
-    if path.is_file():
-        with path.open("rb") as file:
-            head = file.read(64)
-        if _VHDR.match(head.decode("utf-8", errors="replace")):
-            companions = list(vhdr_companions(path))
-        elif head.startswith((b"MATLAB", b"\x89HDF")):
-            companions = [path.with_suffix(suffix) for suffix in (".fdt", ".dat")]
-        elif head.startswith((_FIF_START, b"\x1f\x8b")):
-            companions = _fif_parts(path)
-    return (path, *(file for file in companions if file.is_file()))
+    if _VHDR.match(head.decode("utf-8", errors="replace")):
+        companions = list(vhdr_companions(path))
+    elif head.startswith((b"MATLAB", b"\x89HDF")):
+        companions = [path.with_suffix(suffix) for suffix in (".fdt", ".dat")]
+    elif head.startswith((_FIF_START, b"\x1f\x8b")):
+        companions = _fif_parts(path)
+    return [file for file in companions if file.is_file()]
 
 
 def vhdr_companions(path: Path) -> tuple[Path, ...]:

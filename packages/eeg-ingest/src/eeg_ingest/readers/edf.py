@@ -76,19 +76,21 @@ class EdfRecording(Recording):
             digital = self._digital(self._signals[index], start_sample, stop_sample)
             with np.errstate(over="ignore"):  # beyond float32 a sample is infinite, which the quality numbers show
                 if self._header.is_bdf:  # in float64, because BioSemi's electrode offsets are millions of steps
-                    out[row] = digital * line[0] + line[1]
+                    out[row] = (digital * line[0] + line[1]).reshape(-1)
                 else:
-                    _scale_int16(digital, *line, out=out[row])
+                    _scale_int16(digital, *line, out=out[row].reshape(digital.shape))
         return out
 
     def _digital(self, signal: EdfSignal, start: int, stop: int) -> npt.NDArray[np.int_]:
-        """Samples [start, stop) of one signal, in its own rate."""
+        """Samples [start, stop) of one signal, in its own rate; (records, samples) without a copy if they are whole."""
         first, last = start // signal.n_samples, -(-stop // signal.n_samples)
         part = self._map[first:last, signal.first_sample : signal.first_sample + signal.n_samples]
         if self._header.is_bdf:
             wide = np.zeros((*part.shape[:2], 4), dtype=np.uint8)
             wide[..., 1:] = part
             part = wide.view("<i4")[..., 0] >> 8
+        if (last - first) * signal.n_samples == stop - start:
+            return part
         skip = start - first * signal.n_samples
         return part.reshape(-1)[skip : skip + stop - start]
 
@@ -125,7 +127,7 @@ class EdfRecording(Recording):
         rate_hz = signal.n_samples / self._header.record_s
         n_samples, step = self._header.n_records * signal.n_samples, _BLOCK_RECORDS * signal.n_samples
         blocks = (
-            self._digital(signal, start, min(start + step, n_samples)).astype(np.int64) & _TRIGGER_BITS
+            self._digital(signal, start, min(start + step, n_samples)).reshape(-1).astype(np.int64) & _TRIGGER_BITS
             for start in range(0, n_samples, step)
         )
         scale = sfreq_hz / rate_hz
@@ -151,8 +153,8 @@ def _map_samples(path: Path, header: EdfHeader) -> npt.NDArray[Any]:
     """The file's samples: int16 (records, samples of a record), or bytes (records, samples, 3) for BDF."""
     shape: tuple[int, ...] = (header.n_records, header.record_samples)
     if header.is_bdf:
-        return np.memmap(path, dtype=np.uint8, mode="r", offset=header.n_bytes, shape=(*shape, 3))
-    return np.memmap(path, dtype="<i2", mode="r", offset=header.n_bytes, shape=shape)
+        return np.asarray(np.memmap(path, dtype=np.uint8, mode="r", offset=header.n_bytes, shape=(*shape, 3)))
+    return np.asarray(np.memmap(path, dtype="<i2", mode="r", offset=header.n_bytes, shape=shape))
 
 
 def _type(signal: EdfSignal, by_label: ChannelType) -> ChannelType:
