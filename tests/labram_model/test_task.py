@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from labram_model.errors import LabramError
-from labram_model.task import Task, load_task
+from labram_model.task import Task, Training, load_task
 
 GOOD = """
 name: fists
@@ -110,3 +110,13 @@ def test_what_is_no_task(tmp_path: Path, text: str, message: str) -> None:
         load(tmp_path, text)
     with pytest.raises(LabramError, match="Cannot read the task"):
         load_task(tmp_path / "absent.yaml")
+
+
+def test_the_documented_task_is_one_and_shows_the_defaults(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "task.md").read_text(encoding="utf-8")
+    task = load(tmp_path, page.split("```yaml")[1].split("```")[0])
+    assert (
+        task.training == Task.model_validate({"name": "x", "classes": {"a": ["a"], "b": ["b"]}, "window_s": 1}).training
+    )
+    assert set(task.training.model_fields_set) == set(type(task.training).model_fields)
+    assert task.classes == {"rest": ("T0",), "left": ("T1",), "right": ("T2",)}

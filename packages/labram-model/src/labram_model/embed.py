@@ -9,6 +9,7 @@ import json
 import logging
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import islice
@@ -29,7 +30,7 @@ from eeg_store.channels import slot_of
 from eeg_tokenizer import checkpoint
 from eeg_tokenizer.backbone import valid_or_none
 from eeg_tokenizer.batches import MAX_PATCHES, MAX_SECONDS, MODEL_UNIT_UV, Batch, Sample, collate
-from eeg_tokenizer.distributed import choose_device
+from eeg_tokenizer.distributed import join
 from eeg_tokenizer.windows import window_seconds
 from torch import Tensor
 
@@ -109,17 +110,16 @@ def embed(options: EmbedOptions) -> dict[str, Any]:
         raise LabramError(
             f"Wrong --window-s: expected 1 to {MAX_SECONDS} seconds, found {options.window_s}. Change it."
         )
-    device = choose_device(options.device)
-    model = load_embedder(options.checkpoint).to(device)
     parts = options.output.with_name(f".{options.output.name}.parts")
-    shutil.rmtree(parts, ignore_errors=True)  # of a run that was killed
-    parts.mkdir(parents=True)
     done: dict[Path, Embedded] = {}
     failures: list[dict[str, str]] = []
-    try:
+    with join(options.device) as place, _scratch(parts):
+        model = load_embedder(options.checkpoint).to(place.device)
         for number, path in enumerate(options.files):
             part = parts / f"{number}.parquet"
-            outcome = outcome_of(partial(_embed_file, options=options, model=model, device=device, part=part), path)
+            outcome = outcome_of(
+                partial(_embed_file, options=options, model=model, device=place.device, part=part), path
+            )
             if isinstance(outcome, StoreFailed):
                 raise OSError(f"Cannot write {options.output}: {outcome.reason}. Free space and run it again.")
             if isinstance(outcome, Failed):
@@ -136,11 +136,20 @@ def embed(options: EmbedOptions) -> dict[str, Any]:
         }
         if done:
             whole = parts / "whole.parquet"
-            _join(list(done), whole, {METADATA_KEY: json.dumps(summary)})
+            _merge(list(done), whole, {METADATA_KEY: json.dumps(summary)})
             whole.replace(options.output)
-    finally:
-        shutil.rmtree(parts, ignore_errors=True)
     return {"output": str(options.output) if done else None, **summary}
+
+
+@contextmanager
+def _scratch(folder: Path) -> Iterator[None]:
+    """Make an empty folder for a while; a run that was killed may have left it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        yield
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def load_embedder(folder: Path) -> MaskedModel | Classifier:
@@ -272,7 +281,7 @@ def _table(path: Path, windows: Sequence[Window], vectors: npt.NDArray[np.float3
     return pa.table(columns, schema=SCHEMA)
 
 
-def _join(parts: Sequence[Path], whole: Path, metadata: dict[str, str]) -> None:
+def _merge(parts: Sequence[Path], whole: Path, metadata: dict[str, str]) -> None:
     """Write the row groups of all parts into one file; a part is removed once it is in."""
     with pq.ParquetWriter(whole, SCHEMA.with_metadata(metadata)) as writer:
         for part in parts:

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from eeg_store import Store
-from eeg_tokenizer.distributed import choose_device
+from eeg_tokenizer.distributed import join
 from eeg_tokenizer.windows import data_digest
 from torch import nn
 
@@ -44,15 +44,16 @@ def evaluate(store_path: Path, task_path: Path, folder: Path, *, split: str, dev
             f"Cannot score {split} in {store_path}: expected windows of the {len(subjects)} subjects that the model in "
             f"{folder} had there, found none of {', '.join(missing)}. Give the store that it was fine-tuned on."
         )
-    place = choose_device(device)
-    model = models.load_classifier(folder).to(place)
     reader = LabelledReader(store, labelled.of(subjects), task.window_s)
+    with join(device) as place:
+        model = models.load_classifier(folder).to(place.device)
+        scored = score_split(model, reader, task, place.device)
     return {
         "checkpoint": str(folder),
         "task": task.name,
         "classes": list(task.classes),
         "split": split,
-        **score_split(model, reader, task, place),
+        **scored,
     }
 
 

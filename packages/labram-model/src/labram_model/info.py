@@ -38,7 +38,7 @@ def _describe_model(folder: Path) -> dict[str, Any]:
     document = models.expect_kind(folder, *_KINDS)
     kind, config = document["model"], document["config"]
     backbone = config["encoder"] if kind == models.TOKENIZER else config["backbone"]
-    options = {name: value for name, value in document["options"].items() if not name.startswith("task.")}
+    options = {name: value for name, value in document.get("options", {}).items() if not name.startswith("task.")}
     last = checkpoint.latest_step(folder)
     record = last_record(folder / "metrics.jsonl")
     trained = (folder / "model.safetensors").is_file()
@@ -46,20 +46,24 @@ def _describe_model(folder: Path) -> dict[str, Any]:
         "path": str(folder),
         "kind": kind,
         "made_by": models.MADE_BY[kind],
-        "size": options["size"],
+        "size": options.get("size"),
         "parameters": document.get("parameters") or _tokenizer_parameters(config),
         "backbone": {name: backbone[name] for name in ("width", "layers", "heads", "mlp_width")},
         "steps": record.get("step", 0),
-        "steps_planned": options["steps"],
+        "steps_planned": options.get("steps"),
         "last_checkpoint": last.name if last else None,
-        "trained_on": document["data"]["store_digest"],
+        "trained_on": document.get("data", {}).get("store_digest"),
         "options": options,
         "held_out": record.get("held_out"),
         "content_hash": checkpoint.content_hash(folder) if trained else None,
         "versions": document.get("versions"),
     }
     if kind == models.CLASSIFIER:
-        return described | {name: document[name] for name in ("task", "split")} | {"classes": config["classes"]}
+        return (
+            described
+            | {name: document[name] for name in ("task", "split") if name in document}
+            | {"classes": config["classes"]}
+        )
     return described | {"n_codes": config["n_codes"], "tokenizer": document.get("tokenizer")}
 
 

@@ -6,6 +6,7 @@ Shape legend: C channels, A seconds of a window.
 from __future__ import annotations
 
 import difflib
+import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import pyarrow.compute as pc
 from eeg_store import QUALITY_MEASURES, SFREQ_HZ, Store, WindowReader
 from eeg_store.channels import slot_of
@@ -20,6 +22,8 @@ from eeg_tokenizer.batches import MAX_PATCHES
 
 from labram_model.errors import LabramError
 from labram_model.task import Task
+
+logger = logging.getLogger(__name__)
 
 _COLUMNS = ["recording", "source", "subject", "array", "first_second", "n_seconds", "segments"]
 _SHOWN = 12  # labels or recordings that a message lists
@@ -65,15 +69,15 @@ def labelled_windows(store: Store, task: Task) -> Labelled:
             subject; windows of more patches than the model takes.
     """
     recordings = {row["recording"]: row for row in _recordings(store, task)}
-    events = store.events(
+    table = store.events(
         columns=["recording", "label", "original_onset_s", "duration_s"],
         where=pc.field("recording").isin(list(recordings)),
-    ).to_pylist()
-    _check_events(task, events)
+    )
+    _check_labels(task, table["label"])
+    events = table.filter(pc.field("label").isin(list(task.class_of))).to_pylist()
     by_recording: dict[str, list[dict[str, Any]]] = {}
     for event in events:
-        if event["label"] in task.class_of:
-            by_recording.setdefault(event["recording"], []).append(event)
+        by_recording.setdefault(event["recording"], []).append(event)
     used = [recordings[name] for name in sorted(by_recording)]
     _check_subjects(used)
     usable = _usable_channels(store, task, used)
@@ -158,16 +162,19 @@ def _finite(
     return finite
 
 
-def _check_events(task: Task, events: Sequence[Mapping[str, Any]]) -> None:
-    counts = Counter(event["label"] for event in events)
-    missing = [name for name, labels in task.classes.items() if not any(label in counts for label in labels)]
+def _check_labels(task: Task, labels: pa.ChunkedArray) -> None:
+    counts = {pair["values"]: pair["counts"] for pair in pc.value_counts(labels).to_pylist()}
+    missing = {name: known for name, known in task.classes.items() if not counts.keys() & set(known)}
     if missing:
-        shown = ", ".join(f"{label} ({count})" for label, count in counts.most_common(_SHOWN)) or "no event at all"
-        wanted = "; ".join(f"{name}: {', '.join(task.classes[name])}" for name in missing)
+        wanted = "; ".join(f"{name}: {', '.join(known)}" for name, known in missing.items())
+        shown = sorted(counts, key=lambda label: -counts[label])
         raise LabramError(
-            f"No event of a class in classes: expected {wanted}; found {shown}"
-            f"{', ...' if len(counts) > _SHOWN else ''}. Correct the labels, or the sources' labels in sources.yaml."
+            f"No event of a class in classes: expected {wanted}; found "
+            f"{_listed([f'{label} ({counts[label]})' for label in shown]) or 'no event at all'}. "
+            "Correct the labels, or the sources' labels in sources.yaml."
         )
+    if absent := [label for label in task.class_of if label not in counts]:
+        logger.warning("No event has the label %s, of which the task speaks.", ", ".join(absent))
 
 
 def _check_subjects(rows: Sequence[Mapping[str, Any]]) -> None:

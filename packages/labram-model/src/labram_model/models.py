@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -48,7 +50,8 @@ def load_masked(folder: Path) -> MaskedModel:
         CheckpointError: no model, or a damaged one.
     """
     config = expect_kind(folder, MASKED)["config"]
-    model = MaskedModel(BackboneConfig(**config["backbone"]), config["n_codes"])
+    with _understood(folder):
+        model = MaskedModel(BackboneConfig(**config["backbone"]), config["n_codes"])
     checkpoint.load_into(model, checkpoint.load_weights(folder), folder)
     return model.eval()
 
@@ -56,7 +59,8 @@ def load_masked(folder: Path) -> MaskedModel:
 def load_classifier(folder: Path) -> Classifier:
     """Load what `labram finetune` wrote; raises as `load_masked`."""
     config = expect_kind(folder, CLASSIFIER)["config"]
-    model = Classifier(BackboneConfig(**config["backbone"]), n_outputs(len(config["classes"])))
+    with _understood(folder):
+        model = Classifier(BackboneConfig(**config["backbone"]), n_outputs(len(config["classes"])))
     checkpoint.load_into(model, checkpoint.load_weights(folder), folder)
     return model.eval()
 
@@ -69,7 +73,7 @@ def expect_kind(folder: Path, *kinds: str) -> dict[str, Any]:
         CheckpointError: no model.
     """
     config = checkpoint.load_config(folder)
-    if config.get("model") not in kinds:
+    if config.get("model") not in kinds or not isinstance(config.get("config"), dict):
         wanted = " or ".join(f"a model of kind {kind} ({MADE_BY[kind]})" for kind in kinds)
         raise LabramError(
             f"Cannot use the model in {folder}: expected {wanted}, found {config.get('model')}. "
@@ -103,3 +107,15 @@ def count_parameters(model: nn.Module) -> int:
 def versions() -> dict[str, str]:
     """Return the versions of what made a model."""
     return {name: version(name) for name in ("labram-model", "eeg-tokenizer", "eeg-store", "torch")}
+
+
+@contextmanager
+def _understood(folder: Path) -> Iterator[None]:
+    """Turn a configuration of another version into a message."""
+    try:
+        yield
+    except (KeyError, TypeError) as error:
+        raise LabramError(
+            f"Cannot build the model in {folder}: expected a config.json of this version, found {error!r}. "
+            "Train it again, or use the version that wrote it."
+        ) from error
