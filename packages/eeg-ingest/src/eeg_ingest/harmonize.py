@@ -21,7 +21,7 @@ __all__ = ["HARMONIZE_SPEC", "SCALE_UV", "HarmonizedBlock", "band_of", "harmoniz
 
 SCALE_UV = 0.1
 INT16_MAX = 32767  # -32768 is not used, so the range is symmetric
-MAX_READ_VALUES = 2**24  # of all channels that are read together: 64 MB
+MAX_READ_VALUES = 2**23  # of all channels that are read together: 32 MB
 FLOAT32_SPAN_UV = 10_000  # a block that spans more is transformed in float64: float32 errs by a 1e-7th of its amplitude
 ROWS = 4  # channels that scipy's FFT transforms at once; fewer take as long
 

@@ -39,9 +39,8 @@ class QualityMeter:
 
     def measure(self, source: SourceBlock, columns: slice, first_s: int, signal_uv: Floats, quality: Floats) -> None:
         """Measure `signal_uv` (A, C, 200), which begins at the segment's second `first_s`, into `quality` (A, C, 5)."""
-        edges = range(first_s, first_s + len(signal_uv) + 1)
-        rate = self._rate_hz
-        bounds = np.array([second * rate.numerator // rate.denominator for second in edges]) - source.start
+        edges = np.arange(first_s, first_s + len(signal_uv) + 1)
+        bounds = edges * self._rate_hz.numerator // self._rate_hz.denominator - source.start
         starts, lengths = bounds[:-1], np.diff(bounds)
         steady = _steady(source)
         for length in np.unique(lengths):  # one if the rate is whole, else two
