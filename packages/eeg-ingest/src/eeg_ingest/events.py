@@ -65,11 +65,13 @@ def event_rows(
     events: Iterable[Event], whole: Iterable[str], segments: Sequence[StoredSegment]
 ) -> list[dict[str, Any]]:
     """Make the rows of the events table, onsets on the stored seconds (null in a stretch that is not stored).
-    Labels of the `whole` recording span all of it.
+
+    Durations are on the file's clock; labels of the `whole` recording span all of it, breaks included.
     """
-    total_s = float(sum(segment["n_seconds"] for segment in segments))
+    first_s = segments[0]["original_onset_s"]
+    span_s = segments[-1]["original_onset_s"] + segments[-1]["n_seconds"] - first_s
     rows: list[dict[str, Any]] = [
-        {"onset_s": 0.0, "duration_s": total_s, "label": label, "original_onset_s": segments[0]["original_onset_s"]}
+        {"onset_s": 0.0, "duration_s": span_s, "label": label, "original_onset_s": first_s}
         for label in whole
     ]
     for event in sorted(events, key=lambda event: (event.onset_s, event.duration_s, event.label)):
