@@ -73,6 +73,7 @@ def choose(labels: Sequence[str], **options: object) -> ChannelChoice:
         ("STI 014", "STI 014", "stim", None),
         ("PHOTIC-REF", "PHOTIC", "stim", "REF"),
         ("GYROX", "GYROX", "misc", None),
+        ("SEEG A1", "A1", "misc", None),
         ("CQ_AF3", "CQ_AF3", "misc", None),
         ("SaO2", "SaO2", "misc", None),
         ("EXG1", "EXG1", "misc", None),

@@ -89,6 +89,10 @@ def test_openvibe_writes_a_constant_for_a_unit(tmp_path: Path, dimension: bytes,
 
 def test_truncated_gdf_is_refused(tmp_path: Path) -> None:
     path = gdf(tmp_path / "x.gdf", np.round(eeg(scale=5) * 1000), b"uV", kind=3)
-    path.write_bytes(path.read_bytes()[: 1024 + 400 * 6])
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-8])
+    with pytest.raises(IngestError, match="ends without an event table"):
+        open_recording(path)
+    path.write_bytes(whole[: 1024 + 400 * 6])
     with pytest.raises(IngestError, match="holds 400 of 1000 records: the copy is incomplete"):
         open_recording(path)

@@ -17,7 +17,7 @@ _EARS = ("a1", "a2", "m1", "m2")
 _LETTERED = re.compile(r"[A-H]\d{1,2}", re.IGNORECASE)
 # EDF+ labels start with the type of signal (Kemp & Olivan 2003, section 2.1.3); POL is Nihon Kohden's "no type".
 _PREFIX = re.compile(r"(EEG|POL|SEEG|ECG|EKG|EOG|EMG)[\s_:]+|(EEG)[-_ ]+(?=[A-Za-z])", re.IGNORECASE)
-_PREFIX_TYPE: dict[str, ChannelType] = {"ECG": "ecg", "EKG": "ecg", "EOG": "eog", "EMG": "emg"}
+_PREFIX_TYPE: dict[str, ChannelType] = {"ECG": "ecg", "EKG": "ecg", "EOG": "eog", "EMG": "emg", "SEEG": "misc"}
 _EAR_WORDS = r"(left|right|l|r)[\s_]?(ear|mastoid|mast)\w*"
 _TYPE_PATTERNS: dict[ChannelType, tuple[str, ...]] = {
     "ecg": (r"\w*(ECG|EKG)\w*",),

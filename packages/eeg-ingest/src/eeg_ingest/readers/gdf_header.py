@@ -64,6 +64,8 @@ def read_gdf_header(path: Path) -> GdfHeader:
     if n_bytes + n_records * record_bytes > size:
         found = (size - n_bytes) // record_bytes
         raise IngestError(f"The file holds {found} of {n_records} records: the copy is incomplete. Fetch it again.")
+    if old and n_bytes + n_records * record_bytes == size:
+        raise IngestError("The GDF file ends without an event table, which MNE needs. Export it again with events.")
     if old:
         dimensions = [raw[96 * n_channels + 8 * i : 96 * n_channels + 8 * i + 8] for i in range(n_channels)]
         units = tuple(map(_unit_of_text, dimensions))
