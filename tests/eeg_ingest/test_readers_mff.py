@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
+import mne
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -99,3 +100,19 @@ def test_damaged_mff_is_refused(tmp_path: Path) -> None:
     (path / "epochs.xml").unlink()
     with pytest.raises(IngestError, match=r"epochs\.xml is missing"):
         open_recording(path)
+
+
+def test_equals_mne_where_mne_reads_samples(eeg_data: Path) -> None:
+    """MNE leaves the end of every epoch at zero (docs/decisions/mff.md)."""
+    path = eeg_data / "mne_testing_data/EGI/test_egi_multiepoch_eprime.mff"
+    recording = open_recording(path)
+    reference_uv = mne.io.read_raw_egi(path, verbose="ERROR").get_data(picks="eeg")[:256] * 1e6
+    picks = [index for index, channel in enumerate(recording.channels) if channel.type == "eeg"]
+    assert len(picks) == len(reference_uv)
+    for segment in recording.segments:
+        ours_uv = recording.read_uv(picks, segment.start_sample, segment.start_sample + segment.n_samples)
+        first = round(segment.onset_s * recording.sfreq_hz)
+        theirs_uv = reference_uv[:, first : first + segment.n_samples]
+        read = theirs_uv.any(axis=0)
+        assert read.mean() > 0.9
+        np.testing.assert_allclose(ours_uv[:, read], theirs_uv[:, read], rtol=1e-6)

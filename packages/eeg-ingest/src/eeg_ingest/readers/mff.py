@@ -1,4 +1,4 @@
-"""EGI MFF folders by mapping `signal<N>.bin`: MNE 1.13 reads them only with a package that this project does not need.
+"""EGI MFF folders by mapping `signal<N>.bin` (docs/decisions/mff.md says why not through MNE).
 
 Sources: EGI, "MFF (Meta File Format) specification"; the block layout as in BEL's mffpy.
 """
