@@ -55,10 +55,10 @@ def muscle_bursts(leads: Leads, n_samples: int, sfreq_hz: float, rng: np.random.
 
 
 def slow_drifts(n_channels: int, n_samples: int, sfreq_hz: float, rng: np.random.Generator) -> Signal:
-    """Drifts (C, S) in µV of skin and electrodes, each channel its own, below 0.1 Hz."""
+    """Drifts (C, S) in µV of skin and electrodes, each channel its own, below 0.05 Hz."""
     frequency = fft.rfftfreq(fft_samples(n_samples), 1 / sfreq_hz)
-    amplitude = np.where((frequency > 0) & (frequency <= 0.1), 1 / np.maximum(frequency, 0.005), 0.0)
-    if not amplitude.any():  # a recording of a few seconds has no bin below 0.1 Hz
+    amplitude = np.where((frequency > 0) & (frequency <= 0.05), 1 / np.maximum(frequency, 0.005), 0.0)
+    if not amplitude.any():  # a recording of a few seconds has no bin there
         amplitude[1] = 1
     drifts = shaped_noise(np.repeat(amplitude[None], n_channels, axis=0), n_samples, rng)
     return np.asarray(drifts * rng.uniform(5, 30, (n_channels, 1)), np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,7 +15,6 @@ import numpy as np
 from eeg_ingest.demo import formats
 from eeg_ingest.demo.recording import Cap, DemoRecording, record, schedule
 from eeg_ingest.demo.subject import Block, draw_subject
-from eeg_ingest.recording import IngestError
 
 
 @dataclass(frozen=True)
@@ -182,13 +182,11 @@ def write_corpus(directory: Path, *, seed: int = 0, subjects: int | None = None,
         The path of `sources.yaml`.
 
     Raises:
-        IngestError: `directory` holds something already.
+        FileExistsError: `directory` holds something already, or is a file.
     """
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-        raise IngestError(
-            f"Cannot write the demo corpus to {directory}: expected a new or an empty directory, found one in use. "
-            "Give another path."
-        )
+        found = "a folder that holds files already" if directory.is_dir() else "a file"
+        raise FileExistsError(errno.EEXIST, found, str(directory))
     for source in SOURCES:
         _write_source(directory / source.name, source, seed, subjects, seconds)
     sources_yaml = directory / "sources.yaml"
