@@ -23,7 +23,7 @@ SCALE_UV = 0.1
 INT16_MAX = 32767  # -32768 is not used, so the range is symmetric
 MAX_READ_VALUES = 2**23  # of all channels that are read together: 32 MB
 FLOAT32_SPAN_UV = 10_000  # a block that spans more is transformed in float64: float32 errs by a 1e-7th of its amplitude
-ROWS = 4  # channels that scipy's FFT transforms at once; fewer take as long
+ROWS = 4  # channels that scipy's FFT transforms at once
 
 HARMONIZE_SPEC: dict[str, Any] = {
     "harmonize_version": 1,
@@ -147,14 +147,15 @@ class _BlockFilter:
         self.plan = plan
         self._gain = gain
         self._gain_of_parts = np.repeat(gain, 2)  # real and imaginary parts lie side by side
-        self._padded = np.zeros((min(n_channels, ROWS), plan.n_in), np.float32)
+        self._padded = np.zeros((1 if n_channels == 1 else ROWS, plan.n_in), np.float32)
 
     def apply(self, source: SourceBlock, block: Block, signal_uv: npt.NDArray[np.float32]) -> None:
         """Write the block's kept seconds of C channels, at most ROWS, into `signal_uv` (A, C, 200)."""
         plan = self.plan
-        lay_out(source.uv, self._padded[: len(source.uv)], plan, block, source.n_samples)
-        wide = (source.high_uv - source.low_uv).max() > FLOAT32_SPAN_UV
-        padded = self._padded.astype(np.float64) if wide else self._padded
+        padded = self._padded[:1] if len(source.uv) == 1 else self._padded  # two or three take as long as four
+        lay_out(source.uv, padded[: len(source.uv)], plan, block, source.n_samples)
+        if (source.high_uv - source.low_uv).max() > FLOAT32_SPAN_UV:
+            padded = padded.astype(np.float64)
         spectrum = scipy.fft.rfft(padded, workers=1)[:, : len(self._gain)]
         if block.shift:
             turn = 2j * np.pi * block.shift / plan.n_in * np.arange(len(self._gain))
