@@ -135,6 +135,7 @@ def test_a_long_file_is_written_in_groups(tmp_path: Path, masked: Path, monkeypa
     edf, output = write_edf(tmp_path / "long.edf", 20), tmp_path / "out.parquet"
     embed(EmbedOptions([edf], output, masked, window_s=2))
     whole = pq.read_table(output)
+    monkeypatch.setattr(module, "BATCH", 2)
     monkeypatch.setattr(module, "ROWS", 3)
     embed(EmbedOptions([edf], output, masked, window_s=2))
     assert pq.ParquetFile(output).num_row_groups == 4

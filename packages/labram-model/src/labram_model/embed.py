@@ -19,6 +19,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
 from eeg_ingest.file import HarmonizedFile, harmonize_file
@@ -221,12 +222,11 @@ def _embed_file(
     with writing_store():
         writer = pq.ParquetWriter(part, SCHEMA)
     with writer:
-        while rows := list(islice(windows, ROWS)):
-            table = _table(path, rows, _vectors(rows, channel, model, device))
+        for rows in _row_groups(path, windows, channel, model, device):
             with writing_store():
-                writer.write_table(table)
-            embedded.windows += len(rows)
-            embedded.seconds += sum(window.signal.shape[1] for window in rows)
+                writer.write_table(rows)
+            embedded.windows += rows.num_rows
+            embedded.seconds += pc.sum(rows["n_seconds"]).as_py()
     embedded.seconds_not_finite = file.n_seconds - embedded.seconds
     embedded.warnings = list(file.warnings)
     if embedded.windows == 0:
@@ -257,28 +257,35 @@ def _describe(path: Path, file: HarmonizedFile, window_s: int | None) -> Embedde
     return Embedded(str(path), usable, left_out, file.line_freq_hz, length)
 
 
-def _vectors(
-    windows: Sequence[Window], channel: npt.NDArray[np.int64], model: MaskedModel | Classifier, device: torch.device
-) -> npt.NDArray[np.float32]:
-    """Return the embeddings (windows, D) of windows of the same channels (C,)."""
-    parts = []
-    for first in range(0, len(windows), BATCH):
-        samples = [
-            Sample(window.signal, SCALE_UV / MODEL_UNIT_UV, channel) for window in windows[first : first + BATCH]
-        ]
-        parts.append(embeddings(model, collate(samples).to(device)).float().cpu().numpy())
-    return np.concatenate(parts)
-
-
-def _table(path: Path, windows: Sequence[Window], vectors: npt.NDArray[np.float32]) -> pa.Table:
-    offsets = np.arange(len(windows) + 1, dtype=np.int32) * vectors.shape[1]
-    columns = {
-        "file": [str(path)] * len(windows),
-        "onset_s": [window.onset_s for window in windows],
-        "n_seconds": [window.signal.shape[1] for window in windows],
-        "embedding": pa.ListArray.from_arrays(offsets, vectors.reshape(-1)),
-    }
-    return pa.table(columns, schema=SCHEMA)
+def _row_groups(
+    path: Path,
+    windows: Iterator[Window],
+    channel: npt.NDArray[np.int64],
+    model: MaskedModel | Classifier,
+    device: torch.device,
+) -> Iterator[pa.Table]:
+    """Embed windows of the same channels (C,) batch by batch, and yield up to `ROWS` rows at a time."""
+    while True:
+        # One block for all vectors: small ones that outlive their batch would split the memory that batches reuse.
+        vectors = np.empty((ROWS, model.config.width), dtype=np.float32)
+        onsets_s: list[float] = []
+        n_seconds: list[int] = []
+        while len(onsets_s) < ROWS and (batch := list(islice(windows, min(BATCH, ROWS - len(onsets_s))))):
+            samples = [Sample(window.signal, SCALE_UV / MODEL_UNIT_UV, channel) for window in batch]
+            embedded = embeddings(model, collate(samples).to(device)).float().cpu().numpy()
+            vectors[len(onsets_s) : len(onsets_s) + len(batch)] = embedded
+            onsets_s += [window.onset_s for window in batch]
+            n_seconds += [window.signal.shape[1] for window in batch]
+        if not onsets_s:
+            return
+        offsets = np.arange(len(onsets_s) + 1, dtype=np.int32) * vectors.shape[1]
+        columns = {
+            "file": [str(path)] * len(onsets_s),
+            "onset_s": onsets_s,
+            "n_seconds": n_seconds,
+            "embedding": pa.ListArray.from_arrays(offsets, vectors[: len(onsets_s)].reshape(-1)),
+        }
+        yield pa.table(columns, schema=SCHEMA)
 
 
 def _merge(parts: Sequence[Path], whole: Path, metadata: dict[str, str]) -> None:
