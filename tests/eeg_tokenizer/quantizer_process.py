@@ -25,8 +25,12 @@ def train(folder: Path, rank: int, world: int) -> None:
         for z, valid in zip(batches["z"], batches["valid"], strict=True)
         for rows in [slice(0, 2) if rank == 0 else slice(2, None)]
     ]
+    revived = NormEMAQuantizer(n_codes=24, code_width=8, revive_after=1).train()
+    for _ in range(3):
+        revived.codebook[:12] = -1  # far from all that comes
+        revived(batches["z"][0][:1].abs(), None)
     state = {name: tensor.clone() for name, tensor in quantizer.state_dict().items()}
-    save_file(state | {"codes": torch.stack(codes)}, folder / f"rank{rank}.safetensors")
+    save_file(state | {"codes": torch.stack(codes), "revived": revived.codebook}, folder / f"rank{rank}.safetensors")
     dist.destroy_process_group()
 
 

@@ -120,6 +120,29 @@ def test_an_untrained_codebook_is_refused() -> None:
         NormEMAQuantizer(8, 4).eval()(torch.randn(1, 2, 4), None)
 
 
+def test_an_idle_code_becomes_one_of_the_vectors_and_is_chosen() -> None:
+    quantizer = NormEMAQuantizer(4, 3, revive_after=2).train()
+    near = F.normalize(torch.tensor([[1.0, 0.0, 0.0]]) + 0.01 * torch.randn(8, 3), dim=-1)
+    quantizer(near[None], None)
+    quantizer.codebook[3] = torch.tensor([-1.0, 0.0, 0.0])  # far from all that comes
+    for _ in range(2):
+        quantizer(near[None], None)
+        assert quantizer.codebook[3, 0] > 0 or quantizer.idle[3] > 0
+    assert (near @ quantizer.codebook[3]).max() > 0.999
+    assert quantizer(quantizer.codebook[3].clone()[None, None], None).codes.item() == 3
+
+
+def test_without_revival_an_idle_code_stays() -> None:
+    quantizer = NormEMAQuantizer(4, 3).train()
+    near = F.normalize(torch.tensor([[1.0, 0.0, 0.0]]) + 0.01 * torch.randn(8, 3), dim=-1)
+    quantizer(near[None], None)
+    far = torch.tensor([-1.0, 0.0, 0.0])
+    quantizer.codebook[3] = far
+    for _ in range(20):
+        quantizer(near[None], None)
+    assert torch.equal(quantizer.codebook[3], far)
+
+
 def test_a_start_without_patches_is_refused() -> None:
     with pytest.raises(ValueError, match="found none"):
         NormEMAQuantizer(8, 4).start(torch.zeros(0, 4))
@@ -199,17 +222,12 @@ def test_two_processes_train_the_codebook_of_one(tmp_path: Path) -> None:
 
     torch.manual_seed(0)
     alone = NormEMAQuantizer(n_codes=24, code_width=8).train()
-    codes = torch.stack(
-        [
-            alone(
-                *batch,
-            ).codes
-            for batch in zip(z, valid, strict=True)
-        ]
-    )
+    codes = torch.stack([alone(*batch).codes for batch in zip(z, valid, strict=True)])
 
     assert torch.equal(ranks[0]["codebook"], ranks[1]["codebook"])
     assert torch.equal(ranks[0]["usage"], ranks[1]["usage"])
+    assert torch.equal(ranks[0]["revived"], ranks[1]["revived"])
+    assert torch.all(ranks[0]["revived"].sum(1) > 0)
     assert ranks[1]["started"]
     torch.testing.assert_close(ranks[0]["codebook"], alone.codebook, rtol=0, atol=1e-6)
     torch.testing.assert_close(ranks[0]["usage"], alone.usage)

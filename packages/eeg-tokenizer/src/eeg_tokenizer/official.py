@@ -28,10 +28,16 @@ class OfficialNames:
         renames: (official, ours) beginnings of names; the first that fits counts.
         untrained: official tensors that no forward pass reads and our models lack, each with the name of another
             official tensor that has its shape.
+        own: tensors of ours that the official models lack; loading leaves them.
     """
 
     renames: tuple[tuple[str, str], ...]
     untrained: Mapping[str, str]
+    own: frozenset[str] = frozenset()
+
+    def shared(self, model: nn.Module) -> dict[str, Tensor]:
+        """Return the tensors that both have, by their official names."""
+        return {self.theirs(name): tensor for name, tensor in model.state_dict().items() if name not in self.own}
 
     def ours(self, name: str) -> str:
         """Translate an official name."""
@@ -48,7 +54,7 @@ def load_official(model: nn.Module, state: Mapping[str, Tensor], names: Official
     Raises:
         OfficialStateError: listing every missing, unexpected or differently shaped tensor; `model` is then unchanged.
     """
-    own = {names.theirs(name): tensor for name, tensor in model.state_dict().items()}
+    own = names.shared(model)
     expected = {**own, **{name: own[like] for name, like in names.untrained.items()}}
     problems = [f"missing {name}" for name in expected if name not in state]
     problems += [f"unexpected {name}" for name in state if name not in expected]
@@ -62,14 +68,14 @@ def load_official(model: nn.Module, state: Mapping[str, Tensor], names: Official
             f"official state for {type(model).__name__}: expected its {len(expected)} tensors, found "
             f"{len(problems)} problems: {'; '.join(problems)}. Pass the state dict of this kind of model."
         )
-    model.load_state_dict({names.ours(name): state[name].reshape(own[name].shape) for name in own})
+    kept = {name: tensor for name, tensor in model.state_dict().items() if name in names.own}
+    model.load_state_dict(kept | {names.ours(name): state[name].reshape(own[name].shape) for name in own})
     return {name: state[name].clone() for name in names.untrained}
 
 
 def to_official(model: nn.Module, names: OfficialNames, untrained: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the official state dict of `model`, with `untrained` tensors, or zeros where it has none."""
-    own = {names.theirs(name): tensor.detach().clone() for name, tensor in model.state_dict().items()}
-    state = {name: _official_form(name, tensor) for name, tensor in own.items()}
+    state = {name: _official_form(name, tensor.detach().clone()) for name, tensor in names.shared(model).items()}
     return state | {name: untrained.get(name, zeros_like(state[like])) for name, like in names.untrained.items()}
 
 

@@ -39,19 +39,33 @@ class NormEMAQuantizer(nn.Module):
     The first batch in training sets the codes by k-means over the samples of all processes, and every later batch moves
     them by statistics summed over all processes, so that all processes hold the same codebook. `usage` (K,) is the
     moving average of how often a code is chosen in a training batch; unlike in the official code evaluation leaves it.
+
+    A code that none of the last `revive_after` x K vectors chose takes the place of one of the batch's; with None it
+    stays where it is for good, as in the official code (docs/decisions/tokenizer-training.md).
     """
 
     codebook: Tensor
     usage: Tensor
     started: Tensor
+    idle: Tensor
 
-    def __init__(self, n_codes: int, code_width: int, *, decay: float = 0.99, commitment: float = 1.0) -> None:
+    def __init__(
+        self,
+        n_codes: int,
+        code_width: int,
+        *,
+        decay: float = 0.99,
+        commitment: float = 1.0,
+        revive_after: int | None = None,
+    ) -> None:
         super().__init__()
         self.decay = decay
         self.commitment = commitment
+        self.revive_after = revive_after
         self.register_buffer("codebook", torch.zeros(n_codes, code_width))
         self.register_buffer("usage", torch.zeros(n_codes))
         self.register_buffer("started", torch.tensor(False))
+        self.register_buffer("idle", torch.zeros(n_codes))  # vectors since the code was chosen
 
     def forward(self, z: Tensor, valid: Tensor | None) -> Quantized:
         """Replace vectors (B, N, W) by their nearest codes; learn from the valid ones (B, N) when training.
@@ -70,6 +84,8 @@ class NormEMAQuantizer(nn.Module):
         loss = self.commitment * (error * weight).sum() / weight.sum()
         if self.training:
             self._update(flat, nearest, weight)
+            if self.revive_after is not None:
+                self._revive(flat[weight.bool()], self.revive_after * len(self.idle))
         return Quantized(z + (vectors - z).detach(), _codes(nearest, z, valid), loss)
 
     @torch.no_grad()
@@ -113,9 +129,23 @@ class NormEMAQuantizer(nn.Module):
             dist.all_reduce(counts)
             dist.all_reduce(sums)
         self.usage.lerp_(counts, 1 - self.decay)
+        self.idle.add_(counts.sum()).masked_fill_(counts > 0, 0)
         means = F.normalize(sums / counts.clamp_min(1).unsqueeze(-1), dim=-1)
         means = torch.where(counts.unsqueeze(-1) > 0, means, self.codebook)
         self.codebook.copy_(F.normalize(self.codebook.lerp(means, 1 - self.decay), dim=-1))
+
+    @torch.no_grad()
+    def _revive(self, samples: Tensor, longest: int) -> None:
+        """Put each code that more than `longest` vectors passed by onto one of the vectors (V, W) of all processes."""
+        dead = self.idle > longest  # the same on all processes, like the counts
+        if not dead.any():
+            return
+        gathered = _gather(samples)
+        chosen = torch.randint(len(gathered), (int(dead.sum()),), device=gathered.device)
+        self.codebook[dead] = gathered[chosen]
+        self.idle[dead] = 0
+        if _distributed():
+            dist.broadcast(self.codebook, src=0)
 
 
 def nearest_codes(vectors: Tensor, codebook: Tensor) -> Tensor:

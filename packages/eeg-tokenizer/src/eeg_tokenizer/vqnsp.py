@@ -21,13 +21,14 @@ from eeg_tokenizer.spectrum import TARGETS, spectrum_targets
 
 @dataclass(frozen=True)
 class VQNSPConfig:
-    """The shape of a tokenizer: its two transformers, K codes of width W, and the codebook's moving average."""
+    """A tokenizer: its two transformers, K codes of width W, and how the codebook learns (`NormEMAQuantizer`)."""
 
     encoder: BackboneConfig
     decoder: BackboneConfig
     n_codes: int
     code_width: int
     decay: float = 0.99
+    revive_after: int | None = None
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> VQNSPConfig:
@@ -75,6 +76,7 @@ OFFICIAL_NAMES = OfficialNames(
         "quantize.embedding.cluster_size": "quantize.cluster_size",
         "quantize.embedding.embed_avg": "quantize.embedding.weight",
     },
+    own=frozenset({"quantizer.idle"}),
 )
 
 
@@ -94,7 +96,12 @@ class VQNSP(nn.Module):
         self.config = config
         self.encoder = Backbone(config.encoder)
         self.to_code = _head(config.encoder.width, config.code_width)
-        self.quantizer = NormEMAQuantizer(config.n_codes, config.code_width, decay=config.decay)
+        self.quantizer = NormEMAQuantizer(
+            config.n_codes,
+            config.code_width,
+            decay=config.decay,
+            revive_after=config.revive_after,
+        )
         self.decoder = Backbone(config.decoder)
         self.heads = nn.ModuleDict({name: _head(config.decoder.width, bins) for name, bins in TARGETS.items()})
         self.untrained: dict[str, Tensor] = {}  # of an official state, for `to_official`
