@@ -1,0 +1,31 @@
+"""The harmonized signal by MNE alone: its filters and its resampling, padded to whole seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import mne
+import numpy as np
+import numpy.typing as npt
+
+
+def harmonize_with_mne(
+    path: Path, channels: Sequence[str], line_freq_hz: float | None, scale_to_uv: float = 1e6
+) -> npt.NDArray[np.float64]:
+    """Filter to 0.1-75 Hz, notch, resample to 200 Hz: (C, 200 x whole seconds) in µV, channels by their labels."""
+    reader = mne.io.read_raw_bdf if path.suffix == ".bdf" else mne.io.read_raw
+    raw = reader(path, preload=True, verbose="ERROR")
+    sfreq_hz = int(raw.info["sfreq"])
+    assert sfreq_hz == raw.info["sfreq"]
+    seconds = raw.n_times // sfreq_hz
+    data = raw.get_data(picks=list(channels))[:, : raw.n_times] * scale_to_uv
+    nyquist_hz = sfreq_hz / 2
+    high_hz = 75.0 if nyquist_hz > 75 else None
+    data = mne.filter.filter_data(data, sfreq_hz, 0.1, high_hz, verbose="ERROR")
+    if line_freq_hz is not None:
+        freqs = np.arange(line_freq_hz, min(75.0, nyquist_hz), line_freq_hz)
+        data = mne.filter.notch_filter(data, sfreq_hz, freqs, verbose="ERROR")
+    whole = data[:, : seconds * sfreq_hz]
+    resampled = mne.filter.resample(whole, up=200, down=sfreq_hz, npad=20 * sfreq_hz, verbose="ERROR")
+    return np.asarray(resampled[:, : seconds * 200])

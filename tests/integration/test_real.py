@@ -1,0 +1,118 @@
+"""Real recordings, as they are published, through the commands of a user."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import mne
+import numpy as np
+import numpy.typing as npt
+import pytest
+import yaml
+from eeg_ingest.file import harmonize_file
+from eeg_store import SCALE_UV, WindowReader
+
+from tests.integration.conftest import ROOT, Built
+from tests.integration.mne_reference import harmonize_with_mne
+
+EDGE_SAMPLES = 20 * 200  # both differ there in how they go on beyond the ends
+
+
+def row_of(built: Built, file: str) -> dict[str, Any]:
+    rows = [row for row in built.store.recordings().to_pylist() if row["file"].endswith(file)]
+    assert len(rows) == 1, f"{file}: {rows}"
+    row: dict[str, Any] = rows[0]
+    return row
+
+
+def stored_uv(built: Built, row: dict[str, Any]) -> npt.NDArray[np.float64]:
+    """A recording's signal as it lies in the store: (C, S) in µV."""
+    seconds = WindowReader(built.store).read_seconds(row["array"], row["first_second"], row["n_seconds"])
+    return seconds.transpose(1, 0, 2).reshape(seconds.shape[1], -1) * SCALE_UV
+
+
+def test_every_recording_is_stored_or_fails_for_a_reason(real_store: Built, eeg_data: Path) -> None:
+    sources = yaml.safe_load((ROOT / "pipelines/real/sources.yaml").read_text())["sources"]
+    known = {(row["source"], row["file"]) for row in real_store.store.recordings().to_pylist()}
+    failures = real_store.store.failures().to_pylist()
+    known |= {(row["source"], row["file"]) for row in failures}
+    for source in sources:
+        folder = eeg_data / source["path"].removeprefix("${EEG_TEST_DATA:-../../../shared/eeg}/")
+        files = {path for pattern in source["files"] for path in folder.glob(pattern)}
+        assert files, source["name"]
+        for file in files:
+            assert (source["name"], file.relative_to(folder).as_posix()) in known
+    assert real_store.exit_code == (1 if failures else 0)
+    assert all(len(row["reason"]) > 20 for row in failures)
+    assert real_store.store.validate() == []
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "Subject00_2.edf",
+        "Subject04_1.edf",
+        "S001R04.edf",
+        "S001R02_trunc60s.edf",
+        "Newtest17-256.bdf",
+        "data_resting_EO_200Hz_raw.fif",
+    ],
+)
+def test_equals_mne_before_and_after_int16(real_store: Built, eeg_data: Path, file: str) -> None:
+    row = row_of(real_store, file)
+    path = next(eeg_data.rglob(file))
+    reference = harmonize_with_mne(path, row["original_names"], row["line_freq_hz"])
+    inside = slice(EDGE_SAMPLES, reference.shape[1] - EDGE_SAMPLES)
+    after = stored_uv(real_store, row)
+    assert after.shape == reference.shape
+    assert rms(after[:, inside] - reference[:, inside]).max() <= 0.03
+    montage = "biosemi16" if file.startswith("Newtest17") else None
+    blocks = harmonize_file(path, line_freq_hz=row["line_freq_hz"], montage=montage).blocks
+    seconds = np.concatenate([block.signal_uv for block in blocks])
+    before = seconds.transpose(1, 0, 2).reshape(seconds.shape[1], -1)
+    assert rms(before[:, inside] - reference[:, inside]).max() <= 0.002
+
+
+def rms(error: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return np.asarray(np.sqrt(np.square(error).mean(axis=1)))
+
+
+def test_gdf_and_fif_of_one_session_are_the_same_signal(real_store: Built) -> None:
+    gdf = stored_uv(real_store, row_of(real_store, "subject01/record-2012.07.06-19.02.16.gdf"))
+    fif = stored_uv(real_store, row_of(real_store, "subject01/record-2012.07.06-19.02.16_raw.fif"))
+    assert 1 < np.median(gdf.std(axis=1)) < 100
+    assert rms(gdf - fif).max() < 0.1
+
+
+def test_sessions_of_one_kind_are_on_one_scale(real_store: Built) -> None:
+    """The median over seconds and channels does not feel artifacts."""
+    scales = {}
+    for row in real_store.store.recordings().to_pylist():
+        if row["source"].startswith("ssvep"):
+            signal = stored_uv(real_store, row).reshape(row["n_channels"], -1, 200)
+            scales[row["recording"]] = float(np.median(signal.std(axis=2)))
+    assert len(scales) == 5
+    assert max(scales.values()) < 4 * min(scales.values())
+
+
+def test_events_of_eegmmidb_are_those_of_its_event_files(real_store: Built, eeg_data: Path) -> None:
+    events = real_store.store.events().to_pylist()
+    for run in ("04", "06", "10", "14"):
+        path = eeg_data / f"physionet_eegmmidb/S001/S001R{run}.edf"
+        expected = mne.read_annotations(path)
+        found = [event for event in events if event["recording"] == f"eegmmidb/S001/S001R{run}.edf"]
+        assert [event["label"] for event in found] == list(expected.description)
+        np.testing.assert_allclose([event["onset_s"] for event in found], expected.onset, atol=1e-6)
+        np.testing.assert_allclose([event["duration_s"] for event in found], expected.duration, atol=1e-6)
+
+
+def test_identical_and_saturated_channels_show_in_the_quality(real_store: Built) -> None:
+    """The calibration signal drives all 16 channels alike; the net without a head drifts by tens of millivolts."""
+    calibration = stored_uv(real_store, row_of(real_store, "Newtest17-256.bdf"))
+    assert np.abs(calibration - calibration[:1]).max() < 5
+    row = row_of(real_store, "test_egi_multiepoch_eprime.mff")
+    quality = WindowReader(real_store.store).read_quality(row["array"], row["first_second"], row["n_seconds"])
+    assert quality[..., 1].mean() > 0.5
+    assert np.median(quality[..., 2]) > 3000
+    assert any("beyond" in warning for warning in row["warnings"])
