@@ -106,3 +106,15 @@ def test_a_mistake_is_told_without_a_traceback(
     assert result.stdout == ""
     assert not Path("pretrained").exists()
     assert not Path("finetuned").exists()
+
+
+def test_help_tells_the_defaults() -> None:
+    text = " ".join(run("pretrain", "--help").stdout.split())
+    for default in (
+        "[default: pretrained]",
+        "[default: 50 epochs]",
+        "[default: 512 on GPUs, else 32]",
+        "[default: base on",
+    ):
+        assert default in text
+    assert "Exit codes: 0 done" in run("--help").stdout

@@ -30,7 +30,14 @@ from labram_model.pretrain import pretrain as pretrain_model
 WRONG_USAGE = (LabramError, StoreError, WindowsError, RunError, CheckpointError, DeviceError)
 FAILED = (TrainingError, OSError)
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(
+    help="Pre-train, fine-tune and use LaBraM on a store of EEG.",
+    epilog="Exit codes: 0 done, 1 failed (for embed: some files), 2 wrong usage.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # rich would swallow what stands in brackets
+)
 T = TypeVar("T")
 
 StorePath = Annotated[Path, typer.Option("--store", help="The store that eeg-ingest built.")]
