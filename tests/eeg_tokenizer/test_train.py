@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from eeg_store import Store
@@ -19,7 +20,10 @@ from eeg_tokenizer import checkpoint
 from eeg_tokenizer.encode import load_tokenizer
 from eeg_tokenizer.loader import StoredWindows
 from eeg_tokenizer.metrics import read_metrics
-from eeg_tokenizer.train import TrainOptions, TrainResult, score, train_tokenizer
+from eeg_tokenizer.objective import score, start_heads
+from eeg_tokenizer.spectrum import spectrum_targets
+from eeg_tokenizer.train import TrainOptions, TrainResult, train_tokenizer
+from eeg_tokenizer.vqnsp import TOKENIZER_SIZES, VQNSP
 from eeg_tokenizer.windows import cut_windows, hold_out
 
 STEPS = 12
@@ -69,6 +73,32 @@ def test_the_tokenizer_learns_and_says_how_well(trained: tuple[Path, TrainResult
     assert held_out is not None
     assert summary["windows"] == {"training": len(training), "held_out": len(held_out), "left_out": 0}
     assert [record["step"] for record in written if "held_out" in record] == [3, 6, 9, 12]
+
+
+def test_the_heads_start_at_the_mean_spectrum(mixed_store: Store) -> None:
+    stored = StoredWindows(mixed_store, cut_windows(mixed_store, stride_seconds=4))
+    parts = [stored.read(part) for part in np.array_split(np.arange(len(stored.windows)), 3)]
+    torch.manual_seed(0)
+    model = VQNSP(TOKENIZER_SIZES["tiny"])
+    start_heads(model, parts)
+    for name, head in model.heads.items():
+        targets = [spectrum_targets(batch.patches, batch.valid)[name][batch.valid] for batch in parts]
+        mean = torch.cat(targets).double().mean(0)
+        predicted = head(torch.zeros(1, model.config.decoder.width))  # tanh(0) is 0, so only the last bias is left
+        torch.testing.assert_close(predicted[0].double(), mean, rtol=1e-4, atol=1e-5)
+
+
+def test_the_codebook_keeps_up_with_the_encoder(mixed_store: Store, tmp_path: Path) -> None:
+    for lr, decay in [(5e-5, 0.99), (0.1, 0.5)]:
+        train_tokenizer(small(mixed_store, tmp_path / str(lr), lr=lr, steps=1))
+        assert checkpoint.load_config(tmp_path / str(lr))["config"]["decay"] == pytest.approx(decay)
+
+
+def test_a_short_run_keeps_many_codes_in_use(make_store: Callable[..., Store], tmp_path: Path) -> None:
+    store = make_store(*({"name": f"r{i}", "subject": str(i), "seed": i, "segments": (40,)} for i in range(3)))
+    held_out = train_tokenizer(small(store, tmp_path, steps=30, batch_size=4)).summary["held_out"]
+    assert held_out["codes_in_use"] > 16
+    assert held_out["perplexity"] > 8
 
 
 def test_the_held_out_scores_are_those_of_the_saved_model(

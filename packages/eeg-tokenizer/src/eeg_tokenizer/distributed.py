@@ -67,6 +67,12 @@ def join(device: str) -> Iterator[Place]:
         dist.destroy_process_group()
 
 
+def wait_for_all(place: Place) -> None:
+    """Return when every process has come here."""
+    if place.world_size > 1:
+        dist.barrier()
+
+
 def mean_over_ranks(values: Mapping[str, float], place: Place) -> dict[str, float]:
     """Average each number over the processes; every process must call it with the same names."""
     if place.world_size == 1:

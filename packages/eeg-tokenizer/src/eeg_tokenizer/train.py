@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,10 @@ from eeg_tokenizer import checkpoint
 from eeg_tokenizer.batches import Batch
 from eeg_tokenizer.distributed import Place, join
 from eeg_tokenizer.loader import BatchLoader, StoredWindows
+from eeg_tokenizer.objective import score, start_heads, vqnsp_loss
 from eeg_tokenizer.run import RunError, start_run
 from eeg_tokenizer.schedule import adamw
-from eeg_tokenizer.training import Outcome, Plan, StepLoss, fit
+from eeg_tokenizer.training import Outcome, Plan, fit
 from eeg_tokenizer.vqnsp import TOKENIZER_SIZES, VQNSP, VQNSPConfig
 from eeg_tokenizer.windows import Windows, cut_windows, data_digest, hold_out
 
@@ -34,11 +34,14 @@ MIN_LR_SHARE = 0.2  # of the highest rate, as the paper's 1e-5 of 5e-5
 BETAS = (0.9, 0.99)
 WEIGHT_DECAY = 1e-4
 PEAK_LR = {"tiny": 1e-3, "base": 5e-5}  # base: the paper's; tiny: learns a small store within a few hundred steps
+DECAY_PER_LR = 200  # 1 - decay of the codebook for each unit of the rate: the paper's 0.99 at 5e-5
+LEAST_DECAY = 0.5
 CPU_BATCH = 32
 GPU_BATCH = 128  # for each GPU, as the paper's 1024 on eight
 HELD_OUT_SHARE = 0.1  # of the subjects
-SCORED_WINDOWS = 256  # of the held-out ones, evenly spread
+SPREAD_WINDOWS = 256  # evenly over a set of windows: for the held-out scores, and for the start of the heads
 MOST_STEPS_UNSAVED = 1000
+REVIVE_AFTER = 100  # vectors for each code: a code chosen 50 times less often than on average lives on
 
 
 @dataclass(frozen=True)
@@ -132,8 +135,10 @@ def train_tokenizer(options: TrainOptions) -> TrainResult:
             _log_start(setup, counts, place)
         torch.manual_seed(setup.plan.seed)
         model = VQNSP(setup.config).to(place.device)
+        stored = StoredWindows(store, training)
+        start_heads(model, [batch.to(place.device) for batch in _spread(stored, setup.batch_size)])
         loader = BatchLoader(
-            StoredWindows(store, training).read,
+            stored.read,
             len(training),
             batch_size=setup.batch_size,
             seed=setup.plan.seed,
@@ -153,37 +158,6 @@ def train_tokenizer(options: TrainOptions) -> TrainResult:
             first_record={"windows": counts},
         )
     return TrainResult(_summary(options.output, setup, counts, outcome) if place.writes else {}, outcome.exit_code)
-
-
-def vqnsp_loss(vqnsp: VQNSP) -> Callable[[nn.Module, Batch], StepLoss]:
-    """Return the loss of a batch, with how many codes the last batches used."""
-
-    def loss_of(model: nn.Module, batch: Batch) -> StepLoss:
-        out = model(batch)  # `vqnsp`, or what wraps it
-        usage = vqnsp.quantizer.codebook_usage()
-        return StepLoss(out.loss, out.parts, {"codes_in_use": usage.in_use, "perplexity": usage.perplexity})
-
-    return loss_of
-
-
-@torch.no_grad()
-def score(model: nn.Module, batches: Iterable[Batch], *, n_codes: int) -> dict[str, float]:
-    """Return the mean loss and its parts, the codes in use and their perplexity, over batches that do not teach."""
-    sums: dict[str, float] = defaultdict(float)
-    chosen = torch.zeros(n_codes, dtype=torch.float64)
-    n_windows = 0
-    for batch in batches:
-        out = model(batch)
-        n_windows += len(batch)
-        for name, value in {"loss": out.loss, **out.parts}.items():
-            sums[name] += float(value) * len(batch)
-        chosen += torch.bincount(out.codes[batch.valid], minlength=n_codes).cpu()
-    share = chosen / chosen.sum()
-    return {
-        **{name: value / n_windows for name, value in sums.items()},
-        "codes_in_use": int((chosen > 0).sum()),
-        "perplexity": float(torch.exp(-torch.special.xlogy(share, share).sum())),
-    }
 
 
 def _setup(options: TrainOptions, place: Place, n_windows: int) -> _Setup:
@@ -207,7 +181,10 @@ def _setup(options: TrainOptions, place: Place, n_windows: int) -> _Setup:
             paper,
             n_codes=options.n_codes or paper.n_codes,
             code_width=options.code_width or paper.code_width,
+            # A codebook slower than the encoder is left behind by it, and its codes fall out of use one by one.
+            decay=max(LEAST_DECAY, 1 - DECAY_PER_LR * lr),
             decoder=replace(paper.decoder, vector_width=options.code_width or paper.code_width),
+            revive_after=REVIVE_AFTER,
         ),
         batch_size=batch_size,
         plan=Plan(
@@ -225,15 +202,21 @@ def _evaluation(
     store: Store, held_out: Windows, batch_size: int, place: Place
 ) -> Callable[[nn.Module], dict[str, float]]:
     """Return the scoring of a model on a fixed choice of the held-out windows."""
-    chosen = np.linspace(0, len(held_out) - 1, min(SCORED_WINDOWS, len(held_out))).astype(np.int64)
     stored = StoredWindows(store, held_out)
 
     def evaluate(model: nn.Module) -> dict[str, float]:
-        parts = np.split(chosen, range(batch_size, len(chosen), batch_size))
-        batches = (stored.read(part).to(place.device) for part in parts)
+        batches = (batch.to(place.device) for batch in _spread(stored, batch_size))
         return score(model, batches, n_codes=len(model.get_buffer("quantizer.codebook")))
 
     return evaluate
+
+
+def _spread(stored: StoredWindows, batch_size: int) -> Iterator[Batch]:
+    """Yield a fixed choice of the windows, evenly spread over them."""
+    n_windows = len(stored.windows)
+    chosen = np.linspace(0, n_windows - 1, min(SPREAD_WINDOWS, n_windows)).astype(np.int64)
+    for part in np.split(chosen, range(batch_size, len(chosen), batch_size)):
+        yield stored.read(part)
 
 
 def _log_start(setup: _Setup, counts: dict[str, int], place: Place) -> None:

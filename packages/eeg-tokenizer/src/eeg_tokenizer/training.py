@@ -19,7 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from eeg_tokenizer import checkpoint
-from eeg_tokenizer.distributed import Place, mean_over_ranks
+from eeg_tokenizer.distributed import Place, mean_over_ranks, wait_for_all
 from eeg_tokenizer.metrics import MetricsLog, last_record
 from eeg_tokenizer.plots import draw_curves
 from eeg_tokenizer.progress import Progress
@@ -165,6 +165,7 @@ def fit(
                 break
     if place.writes and done > first:
         draw_curves(path, run / "curves.png")
+    wait_for_all(place)  # whoever goes on from here may read what the first process wrote
     return Outcome(done, last_record(path) if place.writes else {}, stop.signal)
 
 
