@@ -91,6 +91,14 @@ def test_amplitudes_beyond_int16_are_a_wrong_unit(tmp_path: Path, dimension: str
         list(harmonize_file(path).blocks)
 
 
+def test_electrodes_off_the_head_are_stored_and_show_in_the_quality(tmp_path: Path) -> None:
+    """Drifts of millivolts are no wrong unit: the samples beyond the range are clipped, and counted."""
+    uv = eeg(3, 200, 40.0) + 8000 * np.sin(2 * np.pi * 0.2 * np.arange(8000) / 200)
+    path = write_edf(tmp_path / "a.edf", uv / 10, 200, scale=10)
+    quality = np.concatenate([block.quality for block in harmonize_file(path).blocks])
+    assert quality[..., 1].mean() > 0.5
+
+
 def test_amplitudes_below_a_step_are_a_wrong_unit(tmp_path: Path) -> None:
     path = write_edf(tmp_path / "a.edf", eeg(3, 200, 20.0), 200, "nV")
     with pytest.raises(IngestError, match=r"unit"):

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from eeg_store import RecordingWriter, Slot, Store
+from eeg_store import SFREQ_HZ, RecordingWriter, Slot, Store
 
 from eeg_ingest.duplicates import Fingerprint, content_hash, fingerprint
 from eeg_ingest.events import event_rows, read_labels, rename_annotations
@@ -102,7 +102,8 @@ def _ingest(task: IngestTask) -> int:
                 writer.append(signal, block.quality)
         row = _row(task.file, file, content_hash(task.file.files))
         if n_beyond:
-            row["warnings"].append(f"{n_beyond} samples beyond the stored range were set to its limit")
+            share = n_beyond / (file.n_seconds * len(file.names) * SFREQ_HZ)
+            row["warnings"].append(f"{n_beyond} samples ({share:.1%}) beyond the stored range were set to its limit")
         row["warnings"] += labels.warnings
         if fingerprint(task.file.files) != task.file.fingerprint:
             raise IngestError("The file changed while it was read: expected one content, found two. Build again.")
