@@ -62,7 +62,7 @@ def build(sources: Sequence[Source], path: Path, workers: Workers) -> BuildResul
     except StoreWriteError as error:
         raise StoppedError(
             f"The build stopped, writing {path} failed: expected space and permission to write, found: {error}. "
-            f"This run stored {done} recordings and the store is valid; free space and run the same command again."
+            f"The store is valid (recordings added: {done}); free space and run the same command again."
         ) from error
     return BuildResult(done, present, failures.count, time.monotonic() - start)
 

@@ -79,13 +79,24 @@ def glob_pattern(glob: str) -> str:
         elif glob[i:] == "**" and (i == 0 or glob[i - 1] == "/"):
             pattern, i = pattern + ".+", i + 2
         elif glob[i] == "[" and (end := glob.find("]", i + 2)) > 0:
-            inside = glob[i + 1 : end].replace("\\", "\\\\").replace("[", "\\[")
-            negated = inside.startswith("!")
-            pattern, i = pattern + f"[{'^/' if negated else ''}{inside[negated:]}]", end + 1
+            pattern, i = pattern + _character_class(glob[i + 1 : end]), end + 1
         else:
             pattern += {"*": "[^/]*", "?": "[^/]"}.get(glob[i], re.escape(glob[i]))
             i += 1
     return pattern
+
+
+def _character_class(inside: str) -> str:
+    """Translate the inside of [...]: characters and ranges, none of them with ! in front; never a /."""
+    negated = inside.startswith("!")
+    escaped = ""
+    for member in re.findall(r".-.|.", inside[negated:], re.DOTALL):
+        first, last = member[0], member[-1]
+        if first <= last:  # z-a holds nothing
+            escaped += re.escape(first) if len(member) == 1 else f"{re.escape(first)}-{re.escape(last)}"
+    if negated:
+        return f"[^/{escaped}]"
+    return f"(?!/)[{escaped}]" if escaped else "(?!)"
 
 
 def _walk(source: Source, failures: list[Failure]) -> Iterator[str]:

@@ -40,7 +40,7 @@ sources:
       from: table                     # events from a table beside each recording, a row an event
       table: "{stem}.csv_bi"
       onset: start_time               # columns in seconds: onset, and duration or stop
-      stop: stop_time
+      stop: stop_time                 # or duration: ..., in seconds too; without either, events of no length
       column: label
       # columns: [start, stop, label] # names of the columns, where the table has no header row
 

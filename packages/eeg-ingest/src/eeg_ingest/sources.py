@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -77,8 +78,13 @@ def _montage(value: str) -> str:
     import mne  # noqa: PLC0415  # takes a second; few sources name a montage
 
     names = mne.channels.get_builtin_montages()
-    if value not in names:
-        raise expected("a montage of MNE", suggest(value, names) or "See mne.channels.get_builtin_montages().")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # names that MNE is about to replace still work
+            mne.channels.make_standard_montage(value)
+    except ValueError:
+        action = suggest(value, names) or "See mne.channels.get_builtin_montages()."
+        raise expected("a montage of MNE", action) from None
     return value
 
 
@@ -125,6 +131,8 @@ class Source(Keys):
     @field_validator("path", mode="before")
     @classmethod
     def _expand(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, Path):
+            return value
         if not isinstance(value, str) or not value:
             raise expected("a folder")
         folder = info.context["folder"] if info.context else Path()

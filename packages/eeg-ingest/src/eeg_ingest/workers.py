@@ -105,7 +105,7 @@ class Workers:
                         suspects += [[item] for item in chunk]
                     else:
                         yield from zip(chunk, outcomes, strict=True)
-        except CancelledError:
+        except (CancelledError, OSError):  # lost while tasks ran, or while asking the scheduler
             raise StoppedError(
                 "The work stopped: expected the scheduler to run until the end, found the connection closed. "
                 "Start it and run the same command again."

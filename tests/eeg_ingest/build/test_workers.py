@@ -1,0 +1,149 @@
+"""Tasks on worker processes: in batches, bounded, and whatever becomes of their workers; here and on a cluster."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from eeg_ingest.errors import StoppedError, UsageError
+from eeg_ingest.outcome import Failed, outcome_of
+from eeg_ingest.workers import Workers
+
+DASK = Path(sys.executable).with_name("dask")
+
+
+def test_every_item_gets_its_outcome(workers: Workers) -> None:
+    def double(items: Sequence[int]) -> list[int]:
+        return [2 * item for item in items]
+
+    assert dict(workers.run(double, range(100), batch=16)) == {item: 2 * item for item in range(100)}
+    assert list(workers.run(double, [])) == []
+
+
+def test_an_item_that_crashes_its_worker_twice_fails_and_no_other(workers: Workers, tmp_path: Path) -> None:
+    """Also the items of its batch and one that crashes once only get their outcomes."""
+
+    def crash(items: Sequence[int]) -> list[int]:
+        for item in items:
+            mark = tmp_path / str(item)
+            if item in (3, 30) or (item == 17 and not mark.exists()):
+                mark.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+        return [2 * item for item in items]
+
+    outcomes = dict(workers.run(crash, range(40), batch=4))
+    failed = {item: outcome for item, outcome in outcomes.items() if isinstance(outcome, Failed)}
+    assert failed.keys() == {3, 30}
+    assert all("crashed the worker process twice" in outcome.reason for outcome in failed.values())
+    assert {item: outcomes[item] for item in outcomes.keys() - failed} == {
+        i: 2 * i for i in range(40) if i not in failed
+    }
+    assert (tmp_path / "17").exists()
+
+
+def test_no_more_tasks_wait_on_the_cluster_than_it_has_threads(workers: Workers) -> None:
+    """The coordinator's memory and what a crash touches stay bounded: nothing is submitted that cannot run."""
+    consumed = 0
+
+    def items() -> Iterator[int]:
+        yield from range(50)
+
+    def stamp(batch: Sequence[int]) -> list[float]:
+        return [time.monotonic() for _ in batch]
+
+    for _, ran_at in workers.run(stamp, list(items())):
+        consumed += 1
+        if consumed == 10:
+            break_at = time.monotonic()
+            time.sleep(0.5)
+        if consumed == 13:
+            assert ran_at > break_at + 0.4  # it was not run while nobody asked for results
+            break
+    assert consumed == 13
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (MemoryError(), "memory ran out"),
+        (PermissionError(13, "Permission denied"), "Permission denied"),
+        (ZeroDivisionError("division by zero"), "ZeroDivisionError: division by zero"),
+    ],
+)
+def test_every_error_is_a_failure_with_its_reason(error: Exception, reason: str) -> None:
+    def task(item: int) -> int:
+        raise error
+
+    outcome = outcome_of(task, 0)
+    assert isinstance(outcome, Failed)
+    assert reason in outcome.reason
+    assert (outcome.trace is not None) == isinstance(error, ZeroDivisionError)
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """A scheduler and a worker as `dask scheduler` and `dask worker` start them; the address, and the scheduler."""
+    file = tmp_path / "scheduler.json"
+    options: Any = {
+        "stdout": subprocess.DEVNULL,
+        "stderr": subprocess.DEVNULL,
+        "start_new_session": True,
+        "cwd": tmp_path,
+    }
+    host: list[str | Path] = ["--host", "127.0.0.1", "--scheduler-file", file]
+    scheduler = subprocess.Popen([DASK, "scheduler", "--port", "0", "--no-dashboard", *host], **options)
+    worker = subprocess.Popen(
+        [DASK, "worker", "--nworkers", "1", "--nthreads", "1", "--no-dashboard", *host], **options
+    )
+    deadline = time.monotonic() + 60
+    while not file.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    try:
+        yield json.loads(file.read_text())["address"], scheduler
+    finally:
+        for process in (worker, scheduler):
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def test_a_build_on_a_running_cluster(
+    cluster: tuple[str, Any], cli: Any, tmp_path: Path, write_edf: Callable[..., Path], write_sources: Any
+) -> None:
+    for number in range(3):
+        write_edf(tmp_path / "eeg" / f"{number}.edf", number)
+    sources = write_sources(tmp_path / "sources.yaml", tmp_path / "eeg")
+    address, scheduler = cluster
+    finished = cli("build", "--sources", sources, "--scheduler", address, "--json", cwd=tmp_path)
+    assert finished.returncode == 0, finished.stderr
+    assert json.loads(finished.stdout)["ingested"] == 3
+    assert scheduler.poll() is None  # it is not ours to stop
+
+
+def test_a_cluster_that_is_lost(cluster: tuple[str, Any]) -> None:
+    address, scheduler = cluster
+
+    def slow(items: Sequence[int]) -> list[int]:
+        time.sleep(0.1)
+        return list(items)
+
+    def lose(workers: Workers) -> None:
+        for _ in workers.run(slow, range(600)):
+            scheduler.kill()
+
+    with Workers(1, address) as workers, pytest.raises(StoppedError, match="found the connection closed"):
+        lose(workers)
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "nonsense://x", "127.0.0.1:notaport"])
+def test_a_scheduler_that_is_not_there(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("eeg_ingest.workers.CONNECT_SECONDS", 1)
+    with pytest.raises(UsageError, match=f"The scheduler {address} cannot be used"), Workers(1, address) as workers:
+        list(workers.run(list, [1]))

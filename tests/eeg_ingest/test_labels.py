@@ -1,0 +1,192 @@
+"""Labels from annotations, from the path and from tables, and where they come to lie in the stored seconds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from eeg_ingest.events import FileLabels, event_rows, read_labels, rename_annotations
+from eeg_ingest.file import StoredSegment
+from eeg_ingest.labels import AnnotationLabels, PathLabels, TableLabels
+from eeg_ingest.recording import Event, IngestError
+from eeg_ingest.tables import read_table
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+def _table(**keys: Any) -> TableLabels:
+    return TableLabels.model_validate({"from": "table", "column": "label", **keys})
+
+
+def _read(
+    label: AnnotationLabels | PathLabels | TableLabels, file: Path, source: Path | None = None, **groups: str | None
+) -> FileLabels:
+    return read_labels([label], groups, file, source or file.parent)
+
+
+def _write(path: Path, text: str, encoding: str = "utf-8") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding=encoding)
+    return path
+
+
+def test_annotations_keep_their_labels_or_get_new_ones() -> None:
+    label = AnnotationLabels.model_validate({"from": "annotations", "rename": {"T0": "rest"}})
+    events = [Event(0.0, 4.2, "T0"), Event(4.2, 4.1, "T1")]
+    assert rename_annotations([label], events) == [Event(0.0, 4.2, "rest"), Event(4.2, 4.1, "T1")]
+    assert rename_annotations([], events) == events
+
+
+def test_the_path_labels_the_whole_recording(tmp_path: Path) -> None:
+    label = PathLabels.model_validate({"from": "path", "group": "state", "rename": {"1": "rest"}})
+    assert _read(label, tmp_path / "s_1.edf", state="1").whole == ("rest",)
+    assert _read(label, tmp_path / "s_2.edf", state="2").whole == ("2",)
+    with pytest.raises(IngestError, match="named group 'state'"):
+        _read(label, tmp_path / "s.edf", state=None)
+
+
+@pytest.mark.parametrize("separator", [",", "\t", ";"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_a_row_an_event(tmp_path: Path, separator: str, encoding: str) -> None:
+    rows = [("onset", "duration", "label"), ("1.5", "2", "go"), ("4", "n/a", "stop"), ("6", "1", "n/a")]
+    _write(tmp_path / "a_events.tsv", "# made by hand\n\n" + "\n".join(separator.join(row) for row in rows), encoding)
+    label = _table(table="{stem}_events.tsv", onset="onset", duration="duration", rename={"go": "walk"})
+    found = _read(label, tmp_path / "a.edf")
+    assert found.events == (Event(1.5, 2.0, "walk"), Event(4.0, 0.0, "stop"))
+    assert found.warnings == ("1 rows without a label in a_events.tsv",)
+
+
+def test_a_table_without_a_header_row_has_named_columns(tmp_path: Path) -> None:
+    label = _table(table="t.tsv", onset="start", stop="stop", column="kind", columns=["start", "stop", "kind"])
+    _write(tmp_path / "t.tsv", "# Gender: Male\n \n781\t807\tFIA\tHem:L\n900\tNone\tFIA\n")
+    assert _read(label, tmp_path / "a.edf").events == (Event(781.0, 26.0, "FIA"), Event(900.0, 0.0, "FIA"))
+    _write(tmp_path / "t.tsv", "# nothing happened\n")
+    assert _read(label, tmp_path / "a.edf").events == ()
+
+
+def test_a_row_a_recording(tmp_path: Path) -> None:
+    table = _write(
+        tmp_path / "participants.tsv", "participant_id\tlabel\nsub-01\tpatient\nsub-02\tcontrol\nsub-03\tn/a\n"
+    )
+    label = _table(table="participants.tsv", key="participant_id", value="sub-{subject}")
+    file = tmp_path / "sub-01" / "eeg" / "a.edf"
+    assert _read(label, file, tmp_path, subject="01").whole == ("patient",)
+    assert _read(label, file, tmp_path, subject="02").whole == ("control",)
+    unknown = _read(label, file, tmp_path, subject="03")
+    assert (unknown.whole, unknown.warnings) == ((), ("no label in participants.tsv",))
+    with pytest.raises(IngestError, match="where participant_id is 'sub-04', found no such row"):
+        _read(label, file, tmp_path, subject="04")
+    table.write_text(table.read_text() + "sub-01\tcontrol\n")
+    with pytest.raises(IngestError, match="found the labels control, patient"):
+        _read(label, file, tmp_path, subject="01")
+
+
+def test_a_table_beside_the_recording_comes_before_the_source_s(tmp_path: Path) -> None:
+    label = _table(table="t.csv", key="id", value="1")
+    _write(tmp_path / "t.csv", "id,label\n1,far\n")
+    assert _read(label, tmp_path / "s" / "a.edf", tmp_path).whole == ("far",)
+    _write(tmp_path / "s" / "t.csv", "id,label\n1,near\n")
+    assert _read(label, tmp_path / "s" / "a.edf", tmp_path).whole == ("near",)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("onset,kind\n1,x\n", "expected a column 'label', found onset, kind"),
+        ("", "expected a column 'label', found an empty table"),
+        ("onset,label\nsoon,x\n", "expected seconds in column 'onset' on line 2, found 'soon'"),
+        ("# c\nonset,label\n1,x\nnan,y\n", "on line 4, found 'nan'"),
+        ("onset,end,label\n5,4,x\n", "expected a duration of 0 s or more on line 2, found -1 s"),
+    ],
+)
+def test_tables_that_do_not_fit(tmp_path: Path, text: str, reason: str) -> None:
+    _write(tmp_path / "t.csv", text)
+    stop = "end" if "end" in text else None
+    with pytest.raises(IngestError) as error:
+        _read(_table(table="t.csv", onset="onset", stop=stop), tmp_path / "a.edf")
+    assert reason in str(error.value)
+
+
+def test_a_missing_table_and_one_that_is_no_text(tmp_path: Path) -> None:
+    label = _table(table="{stem}.csv", onset="onset")
+    with pytest.raises(IngestError, match=r"expected the table a\.csv beside the recording or in"):
+        _read(label, tmp_path / "a.edf")
+    (tmp_path / "a.csv").write_bytes(b"onset,label\n1,\xe9t\xe9\n")
+    with pytest.raises(IngestError, match="expected UTF-8 text, found the byte 0xe9"):
+        _read(label, tmp_path / "a.edf")
+
+
+def test_a_changed_table_is_read_again(tmp_path: Path) -> None:
+    table = _write(tmp_path / "t.csv", "a\n1\n")
+    assert read_table(table, None).rows == (("1",),)
+    _write(table, "a\n1\n2\n")
+    assert read_table(table, None).rows == (("1",), ("2",))
+
+
+def _segments(*places: tuple[int, float]) -> list[StoredSegment]:
+    """Make segments of (n_seconds, original_onset_s), one after the other."""
+    first, segments = 0, []
+    for n_seconds, onset_s in places:
+        segments.append(StoredSegment(first_second=first, n_seconds=n_seconds, original_onset_s=onset_s, dropped_s=0.0))
+        first += n_seconds
+    return segments
+
+
+@pytest.mark.parametrize(
+    ("onset_s", "stored_s"),
+    [(0.0, 0.0), (9.99, 9.99), (10.0, None), (12.5, None), (20.0, 10.0), (19.9999, 10.0), (24.5, 14.5), (25.0, None)],
+)
+def test_onsets_count_along_the_stored_seconds(onset_s: float, stored_s: float | None) -> None:
+    """10 s from 0 s, a break, 5 s from 20 s; between them a stretch too short to be stored."""
+    rows = event_rows([Event(onset_s, 1.0, "x")], (), _segments((10, 0.0), (0, 15.0), (5, 20.0)))
+    assert rows == [{"onset_s": stored_s, "duration_s": 1.0, "label": "x", "original_onset_s": onset_s}]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 20), st.floats(0, 3)), min_size=1, max_size=5),
+    st.lists(st.floats(-5, 120), max_size=20),
+)
+def test_an_onset_lies_in_the_second_that_holds_its_sample(
+    gaps: list[tuple[int, float]], onsets_s: list[float]
+) -> None:
+    places, clock_s = [], 0.0
+    for n_seconds, gap_s in gaps:
+        places.append((n_seconds, clock_s))
+        clock_s += n_seconds + gap_s
+    segments = _segments(*places)
+    rows = event_rows([Event(onset_s, 0.0, "x") for onset_s in onsets_s], (), segments)
+    assert [row["original_onset_s"] for row in rows] == sorted(onsets_s)
+    for row in rows:
+        into = [(row["original_onset_s"] - segment["original_onset_s"], segment) for segment in segments]
+        holding = [(into_s, segment) for into_s, segment in into if 0 <= into_s < segment["n_seconds"]]
+        if row["onset_s"] is None:  # outside, or nearer to the end than half a sample
+            assert all(segment["n_seconds"] - into_s <= 0.5 / 200 for into_s, segment in holding)
+        else:
+            assert 0 <= row["onset_s"] < sum(n_seconds for n_seconds, _ in places)
+            expected = [segment["first_second"] + into_s for into_s, segment in holding]
+            assert not expected or row["onset_s"] == pytest.approx(expected[0], abs=0.5 / 200)
+
+
+def test_labels_of_the_mental_arithmetic_recordings(eeg_data: Path) -> None:
+    """The number of subtractions is given once a subject, the task by the file's suffix."""
+    folder = eeg_data / "physionet_eegmat"
+    label = _table(table="subject-info.csv", key="Subject", column="Count quality", rename={"1": "good"})
+    assert _read(label, folder / "Subject00_1.edf", subject="Subject00").whole == ("0",)
+    assert _read(label, folder / "Subject01_2.edf", subject="Subject01").whole == ("good",)
+
+
+def test_labels_of_the_tuh_recordings(eeg_data: Path) -> None:
+    folder = eeg_data / "HEADER_ONLY_random_signal" / "tuh" / "train" / "aaaaakpu" / "s001_2010" / "01_tcp_ar"
+    label = _table(table="{stem}.csv_bi", onset="start_time", stop="stop_time")
+    (event,) = _read(label, folder / "aaaaakpu_s001_t000.edf").events
+    assert (event.onset_s, event.label) == (1162.5973, "seiz")
+    assert event.duration_s == pytest.approx(1245.4228 - 1162.5973)
+
+
+def test_labels_of_the_seizeit_recordings(eeg_data: Path) -> None:
+    folder = eeg_data / "HEADER_ONLY_random_signal" / "seizeit" / "P_ID64"
+    columns = ["start", "stop", "kind", "details"]
+    label = _table(table="{stem}_a1.tsv", onset="start", stop="stop", column="kind", columns=columns)
+    assert _read(label, folder / "P_ID64_r3.edf").events == (Event(781.0, 26.0, "FIA"), Event(7145.0, 30.0, "FIA"))
+    assert _read(label, folder / "P_ID64_r1.edf").events == (Event(8971.0, 0.0, "FIA"),)
