@@ -41,7 +41,7 @@ class NormEMAQuantizer(nn.Module):
     moving average of how often a code is chosen in a training batch; unlike in the official code evaluation leaves it.
 
     A code that none of the last `revive_after` x K vectors chose takes the place of one of the batch's; with None it
-    stays where it is for good, as in the official code (docs/decisions/tokenizer-training.md).
+    stays where it is for good, as in the official code (docs/decisions/codebook.md).
     """
 
     codebook: Tensor

@@ -14,11 +14,11 @@ import torch
 from eeg_store import Store
 from eeg_tokenizer import checkpoint
 from eeg_tokenizer.batches import Batch
-from eeg_tokenizer.distributed import Place, join
+from eeg_tokenizer.distributed import Place, join, mean_over_ranks
 from eeg_tokenizer.loader import BatchLoader, StoredWindows
 from eeg_tokenizer.run import start_run
 from eeg_tokenizer.schedule import adamw
-from eeg_tokenizer.train import HELD_OUT_SHARE, TrainOptions, train_tokenizer
+from eeg_tokenizer.train import HELD_OUT_SHARE, TrainOptions, TrainResult, train_tokenizer
 from eeg_tokenizer.training import Outcome, Plan, StepLoss, fit
 from eeg_tokenizer.windows import Windows, data_digest, hold_out
 from torch import Tensor, nn
@@ -85,13 +85,14 @@ def pretrain(options: PretrainOptions) -> tuple[dict[str, Any], int]:
     """
     store = Store.open(options.store)
     _check_output(options)
-    folder = options.tokenizer
+    folder, trained = options.tokenizer, TrainResult({}, 0)
     if folder is None and _needs_tokenizer(store, options):
         folder = options.output / "tokenizer"
         trained = train_tokenizer(_tokenizer_options(options, folder))
-        if trained.summary.get("stopped_by"):
-            return {"output": str(options.output), "steps": 0, **trained.summary}, trained.exit_code
     with join(options.device) as place:
+        # Only the first process knows whether the tokenizer is whole and on the disk; the others wait for it here.
+        if mean_over_ranks({"stopped": float(bool(trained.summary.get("stopped_by")))}, place)["stopped"] > 0:
+            return trained.summary, trained.exit_code
         codes = choose_codes(store, folder, place.device)
         training, held_out = hold_out(codes.windows, share=HELD_OUT_SHARE, seed=options.seed)
         torch.manual_seed(options.seed)
@@ -103,19 +104,8 @@ def pretrain(options: PretrainOptions) -> tuple[dict[str, Any], int]:
             "held_out": len(held_out or ()),
             "left_out": codes.windows.n_left_out + codes.n_without,
         }
-        document = {
-            **models.masked_document(model),
-            "size": size,
-            "tokenizer": codes.tokenizer,
-            "options": {
-                "size": size,
-                "tokenizer": codes.tokenizer,
-                "batch_size": batch_size,
-                "steps": plan.steps,
-                "lr": plan.lr,
-                "seed": plan.seed,
-            },
-            "data": {"store_digest": data_digest(store), "codes": codes.origin},
+        document = _document(model, size, codes, batch_size, plan) | {
+            "data": {"store_digest": data_digest(store), "codes": codes.origin}
         }
         if place.writes:
             start_run(options.output, document, resume=options.resume)
@@ -191,6 +181,23 @@ def _evaluation(
     stored = StoredWindows(store, held_out, codes=codes.stored)
     chosen = np.linspace(0, len(held_out) - 1, min(SCORED_WINDOWS, len(held_out))).astype(np.int64)
     return lambda model: score(model, stored, chosen, codes, place.device)
+
+
+def _document(model: MaskedModel, size: str, codes: CodeSource, batch_size: int, plan: Plan) -> dict[str, Any]:
+    """Return `config.json` but for the data: the model, and the options that a resumed run must repeat."""
+    return {
+        **models.masked_document(model),
+        "size": size,
+        "tokenizer": codes.tokenizer,
+        "options": {
+            "size": size,
+            "tokenizer": codes.tokenizer,
+            "batch_size": batch_size,
+            "steps": plan.steps,
+            "lr": plan.lr,
+            "seed": plan.seed,
+        },
+    }
 
 
 def _check_output(options: PretrainOptions) -> None:
