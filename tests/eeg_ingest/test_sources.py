@@ -47,7 +47,7 @@ sources:
 """,
     )
     assert found == (
-        "sources[0].name: expected a name of a-z, 0-9, _ and - other than tables, found 'First Source'.",
+        "sources[0].name: expected a name of letters, digits, ., _ and - other than tables, found 'First Source'.",
         "sources[0].line_freq_hz: expected a frequency in Hz or auto, found '50 Hz'.",
         "sources[1].unit: expected uV, mV, V or nV, found 'volts'.",
         "sources[1].subjct: unknown key. Did you mean 'subject'?",

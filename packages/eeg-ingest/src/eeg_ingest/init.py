@@ -7,7 +7,7 @@ from pathlib import Path
 EXAMPLE = r"""# Datasets for `eeg-ingest build --sources sources.yaml`. All keys: `eeg-ingest schema`.
 # Each dataset needs a name and a path; everything else has a default.
 sources:
-  - name: mental-arithmetic           # a-z, 0-9, _ and -; the name in the store
+  - name: mental-arithmetic           # letters, digits, ., _ and -; the name in the store
     path: data/eegmat                 # relative to this file; ~, ${NAME} and ${NAME:-default} are expanded
     files: ["*.edf"]                  # globs below the path, ** for any folders; default: all recordings
     # A regular expression, searched in each file's path below `path`. Its named groups are subject (needed),

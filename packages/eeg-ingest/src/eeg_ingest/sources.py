@@ -38,8 +38,8 @@ class SourcesError(UsageError):
 
 
 def _name(value: str) -> str:
-    if not re.fullmatch("[a-z0-9][a-z0-9_-]*", value) or value == "tables":
-        raise expected("a name of a-z, 0-9, _ and - other than tables")
+    if not re.fullmatch("[A-Za-z0-9][A-Za-z0-9._-]*", value) or value == "tables":
+        raise expected("a name of letters, digits, ., _ and - other than tables")
     return value
 
 
@@ -102,7 +102,7 @@ class Channels(Keys):
 class Source(Keys):
     """One dataset."""
 
-    name: Annotated[str, AfterValidator(_name)] = Field(description="Name in the store: a-z, 0-9, _ and -.")
+    name: Annotated[str, AfterValidator(_name)] = Field(description="Name in the store: letters, digits, ., _ and -.")
     path: Path = Field(
         description="Folder of the dataset, relative to this file; ~, ${NAME} and ${NAME:-default} are expanded."
     )
