@@ -71,8 +71,7 @@ def event_rows(
     first_s = segments[0]["original_onset_s"]
     span_s = segments[-1]["original_onset_s"] + segments[-1]["n_seconds"] - first_s
     rows: list[dict[str, Any]] = [
-        {"onset_s": 0.0, "duration_s": span_s, "label": label, "original_onset_s": first_s}
-        for label in whole
+        {"onset_s": 0.0, "duration_s": span_s, "label": label, "original_onset_s": first_s} for label in whole
     ]
     for event in sorted(events, key=lambda event: (event.onset_s, event.duration_s, event.label)):
         rows.append(
