@@ -29,7 +29,7 @@ def row_of(built: Built, file: str) -> dict[str, Any]:
 def stored_uv(built: Built, row: dict[str, Any]) -> npt.NDArray[np.float64]:
     """A recording's signal as it lies in the store: (C, S) in µV."""
     seconds = WindowReader(built.store).read_seconds(row["array"], row["first_second"], row["n_seconds"])
-    return seconds.transpose(1, 0, 2).reshape(seconds.shape[1], -1) * SCALE_UV
+    return seconds.transpose(1, 0, 2).reshape(seconds.shape[1], -1).astype(np.float64) * SCALE_UV
 
 
 def test_every_recording_is_stored_or_fails_for_a_reason(real_store: Built, eeg_data: Path) -> None:
