@@ -30,15 +30,8 @@ class Built:
 @pytest.fixture(scope="session")
 def real_store(eeg_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Built:
     path = tmp_path_factory.mktemp("real") / "data.zarr"
-    command = [
-        BIN / "eeg-ingest",
-        "build",
-        "--sources",
-        ROOT / "pipelines/real/sources.yaml",
-        "--store",
-        path,
-        "--json",
-    ]
+    sources = ROOT / "pipelines/real/sources.yaml"
+    command = [*map(str, (BIN / "eeg-ingest", "build", "--sources", sources, "--store", path)), "--json"]
     environment = {**os.environ, "EEG_TEST_DATA": str(eeg_data)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode in (0, 1), done.stderr

@@ -115,8 +115,8 @@ def collate(samples: Sequence[Sample]) -> Batch:
         n = n_channels * n_seconds
         into = patches[row, :n].reshape(n_channels, n_seconds, PATCH_SAMPLES)
         np.multiply(sample.signal, np.float32(sample.scale), out=into, dtype=np.float32)
-        channel[row, :n] = np.repeat(sample.channel, n_seconds)
-        time[row, :n] = np.tile(np.arange(n_seconds), n_channels)
+        channel[row, :n].reshape(n_channels, n_seconds)[:] = sample.channel[:, None]
+        time[row, :n].reshape(n_channels, n_seconds)[:] = np.arange(n_seconds)
         valid[row, :n] = True
         if codes is not None and sample.codes is not None:
             codes[row, :n] = sample.codes.reshape(n)

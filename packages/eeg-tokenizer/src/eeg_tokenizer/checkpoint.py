@@ -115,13 +115,13 @@ def save_step(run: Path, step: int, model: nn.Module, optimizer: Optimizer, conf
         shutil.rmtree(folder, ignore_errors=True)
         beside.rename(folder)
         _sync_folder(folder.parent)
+        publish(run, folder)
     except OSError as error:
         shutil.rmtree(beside, ignore_errors=True)
         raise SaveError(
             f"Cannot save step {step} in {folder}: expected room and permission to write, found {error}. "
-            "The checkpoint before is kept; free some space and repeat the command with --resume."
+            "A checkpoint before is kept; free some space and repeat the command with --resume."
         ) from error
-    publish(run, folder)
     for old in _steps(run)[:-KEPT]:
         shutil.rmtree(old)
     return folder

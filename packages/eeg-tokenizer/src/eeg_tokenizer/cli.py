@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 from eeg_store import StoreError
 
-from eeg_tokenizer.checkpoint import CheckpointError
+from eeg_tokenizer.checkpoint import CheckpointError, SaveError
 from eeg_tokenizer.distributed import DeviceError
 from eeg_tokenizer.encode import encode_store
 from eeg_tokenizer.run import RunError
@@ -21,7 +21,6 @@ from eeg_tokenizer.training import TrainingError
 from eeg_tokenizer.windows import WindowsError
 
 WRONG_USAGE = (StoreError, WindowsError, RunError, CheckpointError, DeviceError)
-FAILED = (TrainingError, OSError)
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 T = TypeVar("T")
@@ -106,8 +105,11 @@ def _run(command: Callable[[], T]) -> T:
     except WRONG_USAGE as error:
         typer.echo(f"Error: {error}", err=True)
         raise typer.Exit(2) from error
-    except FAILED as error:
+    except (TrainingError, SaveError) as error:
         typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(1) from error
+    except OSError as error:  # a full disk or a missing permission, named by the system
+        typer.echo(f"Error: Cannot read or write a file: {error}. Put it right and repeat the command.", err=True)
         raise typer.Exit(1) from error
 
 

@@ -39,7 +39,7 @@ def draw_curves(metrics: Path, png: Path) -> None:
         axes = figure.add_subplot(rows, _COLUMNS, index + 1)
         _draw_panel(axes, names, curves)
         if names == parts:
-            axes.set_ylabel("parts of the loss")
+            axes.set_ylabel("parts of the loss (dashed: held out)")
     figure.savefig(png, dpi=110, format="png")
 
 
@@ -59,13 +59,16 @@ def read_curves(metrics: Path) -> dict[str, Curve]:
 def _draw_panel(axes: Axes, names: list[str], curves: dict[str, Curve]) -> None:
     """Draw each name's training curve, found under itself or among the parts, and its held-out curve."""
     for name, color in zip(names, (f"C{index}" for index in range(len(names))), strict=True):
-        label = f"{name.replace('_', ' ')}, " if len(names) > 1 else ""
+        several = len(names) > 1
         training = curves.get(name, curves.get(f"parts/{name}"))
         if training is not None:
-            axes.plot(*_thinned(training), color=color, linewidth=1.2, label=f"{label}training")
+            axes.plot(
+                *_thinned(training), color=color, linewidth=1.2, label=name.replace("_", " ") if several else "training"
+            )
         if f"held_out/{name}" in curves:
             held_out = curves[f"held_out/{name}"]
-            axes.plot(*held_out, color=color, linestyle="--", marker="o", markersize=3, label=f"{label}held out")
+            label = "_" if several else "held out"  # matplotlib leaves "_" out of the legend
+            axes.plot(*held_out, color=color, linestyle="--", marker="o", markersize=3, label=label)
     axes.set_ylabel(_OF_THE_RUN.get(names[0], names[0].replace("_", " ")))
     axes.set_xlabel("step")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
