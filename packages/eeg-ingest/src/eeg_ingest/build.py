@@ -42,10 +42,15 @@ def build(sources: Sequence[Source], path: Path, workers: Workers) -> BuildResul
     start = time.monotonic()
     done = 0
     try:
+        if path.exists() and not path.is_dir():
+            raise UsageError(
+                f"{path} cannot be built: expected a store or no such path, found a file. Correct --store."
+            )
         with writing_store():
-            store = _open(sources, path)
-        with _only_builder(store.path):
+            path.mkdir(parents=True, exist_ok=True)
+        with _only_builder(path):
             with writing_store():
+                store = _open(sources, path)
                 store.remove_orphans()
             plan = make_plan(sources, store, workers)
             present = sum(entry.status == "present" for entry in plan.entries)

@@ -22,8 +22,8 @@ class Progress:
 
     def __init__(self, what: str, total: float, unit: str = "files") -> None:
         self._what, self._total, self._unit = what, total, unit
-        self._done, self._note = 0.0, ""
-        self._start = self._last_line = time.monotonic()
+        self._done, self._first, self._note = 0.0, 0.0, ""
+        self._start = self._last_line = self._rate_start = time.monotonic()
         self._bar: tqdm[Any] | None = None
         if sys.stderr.isatty() and total:
             form = "{l_bar}{bar}| {n:.4g}/{total:.4g} " + unit + " [{elapsed}<{remaining}{postfix}]"
@@ -42,6 +42,8 @@ class Progress:
 
     def advance(self, amount: float = 1, note: str = "") -> None:
         """Count work as done. `note` is shown after the numbers."""
+        if not self._done:  # the rate counts from the first result: workers take seconds to start
+            self._first, self._rate_start = amount, time.monotonic()
         self._done += amount
         self._note = note
         if self._bar is not None:
@@ -59,9 +61,10 @@ class Progress:
     def _line(self) -> None:
         self._last_line = time.monotonic()
         elapsed_s = self._last_line - self._start
-        left_s = elapsed_s * (self._total / self._done - 1) if self._done else 0.0
+        counted = self._done - self._first
+        left_s = (self._last_line - self._rate_start) * (self._total - self._done) / counted if counted else None
         amount = f"{self._done:.4g} of {self._total:.4g} {self._unit}"
-        left = f", {tqdm.format_interval(left_s)} left" if self._done < self._total else ""
+        left = f", {tqdm.format_interval(left_s)} left" if left_s else ""
         elapsed = tqdm.format_interval(elapsed_s)
         note = f", {self._note}" if self._note else ""
         print(f"{self._what}: {amount}{note}, {elapsed} elapsed{left}", file=sys.stderr, flush=True)  # noqa: T201

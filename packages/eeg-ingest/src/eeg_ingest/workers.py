@@ -33,7 +33,12 @@ CRASHED = (
 
 Item = TypeVar("Item")
 
-_THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+_ENVIRONMENT = {
+    **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
+    "DASK_LOGGING__DISTRIBUTED": "critical",
+    "DASK_LOGGING__TORNADO": "critical",
+    "PYTHONWARNINGS": "ignore",  # of a worker's libraries; what concerns a recording is in its row
+}
 _CONFIG = {
     # A task whose worker died is not tried again beside others: `Workers.run` repeats it alone, to know the culprit.
     "distributed.scheduler.allowed-failures": 0,
@@ -44,12 +49,7 @@ _CONFIG = {
     "distributed.worker.memory.terminate": False,
     "distributed.worker.profile.enabled": False,
     "distributed.admin.tick.limit": "1h",
-    "distributed.nanny.pre-spawn-environ": {
-        **_THREADS,
-        "DASK_LOGGING__DISTRIBUTED": "critical",
-        "DASK_LOGGING__TORNADO": "critical",
-        "PYTHONWARNINGS": "ignore",  # of a worker's libraries; what concerns a recording is in its row
-    },
+    "distributed.nanny.pre-spawn-environ": _ENVIRONMENT,
 }
 
 
@@ -63,6 +63,7 @@ class Workers:
         self._count, self._scheduler = count, scheduler
         self._stack = ExitStack()
         self._client: Client | None = None
+        self._cluster: LocalCluster | None = None
         self._seen_alive = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -71,7 +72,7 @@ class Workers:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._client = None
+        self._client = self._cluster = None
         self._stack.close()
 
     def run(
@@ -86,7 +87,7 @@ class Workers:
         """
         if not items:
             return
-        client = self._connect()
+        client = self._connect(len(items))
         size = max(1, min(batch, len(items) // (4 * self._threads(client))))
         waiting = deque(list(items[i : i + size]) for i in range(0, len(items), size))
         suspects: deque[list[Item]] = deque()
@@ -140,10 +141,14 @@ class Workers:
         threads: int = sum(client.nthreads().values())
         return max(1, threads)
 
-    def _connect(self) -> Client:
+    def _connect(self, n_items: int) -> Client:
+        """Return the client; no more processes are started than there are items."""
+        wanted = min(self._count, n_items)
         if self._client is None:
-            self._client = self._join(self._scheduler) if self._scheduler else self._start()
+            self._client = self._join(self._scheduler) if self._scheduler else self._start(wanted)
             self._seen_alive = time.monotonic()
+        elif self._cluster is not None and len(self._cluster.workers) < wanted:
+            self._cluster.scale(wanted)
         return self._client
 
     def _join(self, address: str) -> Client:
@@ -159,17 +164,18 @@ class Workers:
             ) from None
         return client
 
-    def _start(self) -> Client:
+    def _start(self, count: int) -> Client:
         _silence_dask()
         folder = tempfile.mkdtemp(prefix="eeg-ingest-")
         self._stack.callback(shutil.rmtree, folder, ignore_errors=True)
         # Once more at the end of this process: after a stop midway, workers may live that long.
         Finalize(None, shutil.rmtree, (folder, True), exitpriority=-10)
         self._stack.enter_context(dask.config.set({**_CONFIG, "temporary-directory": folder}))
+        self._stack.enter_context(_environment_kept())
         with _without_interrupts():
-            cluster = self._stack.enter_context(
+            self._cluster = self._stack.enter_context(
                 LocalCluster(
-                    n_workers=self._count,
+                    n_workers=count,
                     threads_per_worker=1,
                     processes=True,
                     memory_limit=0,
@@ -179,12 +185,26 @@ class Workers:
                     silence_logs=logging.CRITICAL,
                 )
             )
-        return self._stack.enter_context(Client(cluster))
+        return self._stack.enter_context(Client(self._cluster))
 
 
 def default_workers() -> int:
     """Return the number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def _environment_kept() -> Iterator[None]:
+    """Take back what starting workers sets in this process's environment."""
+    before = {name: os.environ.get(name) for name in _ENVIRONMENT}
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 @contextmanager
