@@ -35,8 +35,8 @@ def background(subject: Subject, leads: Leads, n_samples: int, sfreq_hz: float, 
     """1/f activity (C, S) in µV of many dipoles all over the brain."""
     frequency = fft.rfftfreq(fft_samples(n_samples), 1 / sfreq_hz)
     exponents = subject.exponent + rng.normal(0, 0.1, (_N_BACKGROUND, 1))
-    # Flat below 1 Hz, as amplifiers leave little of a 1/f there; the drifts are drawn apart.
-    amplitude = np.maximum(frequency, 1.0) ** (-exponents / 2)
+    # Falls off below 1 Hz, as most amplifiers are set; the drifts are drawn apart.
+    amplitude = np.maximum(frequency, 1.0) ** (-exponents / 2) * np.minimum(frequency, 1.0) ** 2
     amplitude[:, 0] = 0
     places = rng.normal(size=(_N_BACKGROUND, 3))
     places[:, 2] = np.abs(places[:, 2]) - 0.3

@@ -73,17 +73,17 @@ def draw_subject(rng: np.random.Generator) -> Subject:
     beta_hz = rng.uniform(18, 23)
     theta_hz = rng.uniform(5, 7)
     rhythms = {
-        "alpha": rhythm("O1 O2 POz", alpha_hz, 0.6, 20, tilt=(0, -0.3, 0.2)),
-        "alpha left": rhythm("O1 PO7", alpha_hz, 0.8, 9),
-        "alpha right": rhythm("O2 PO8", alpha_hz, 0.8, 9),
+        "alpha": rhythm("O1 O2 POz", alpha_hz, 0.6, 24, tilt=(0, -0.3, 0.2)),
+        "alpha left": rhythm("O1 PO7", alpha_hz, 0.8, 10),
+        "alpha right": rhythm("O2 PO8", alpha_hz, 0.8, 10),
         "mu left": rhythm("C3", mu_hz, 0.8, 7),
         "mu right": rhythm("C4", mu_hz, 0.8, 7),
         "beta left": rhythm("C3", beta_hz, 2, 3.5),
         "beta right": rhythm("C4", beta_hz, 2, 3.5),
-        "theta": rhythm("Fz FCz", theta_hz, 0.6, 8),
+        "theta": rhythm("Fz FCz", theta_hz, 0.6, 9),
     }
     return Subject(
-        background_uv=15 * rng.lognormal(0, 0.2),
+        background_uv=12 * rng.lognormal(0, 0.2),
         exponent=rng.uniform(1.0, 1.5),
         rhythms=rhythms,
         blink_uv=rng.uniform(100, 200),
