@@ -147,3 +147,12 @@ def test_a_scheduler_that_is_not_there(address: str, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("eeg_ingest.workers.CONNECT_SECONDS", 1)
     with pytest.raises(UsageError, match=f"The scheduler {address} cannot be used"), Workers(1, address) as workers:
         list(workers.run(list, [1]))
+
+
+def test_a_worker_with_another_release(cluster: tuple[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("eeg_ingest.workers.RELEASE", "999.0")
+    with (
+        pytest.raises(UsageError, match=r"expected eeg-ingest 999\.0 on it, found 0\."),
+        Workers(1, cluster[0]) as workers,
+    ):
+        list(workers.run(list, [1]))

@@ -80,7 +80,7 @@ def plan(
 
     with _workers(workers, scheduler) as cluster, _expected_errors():
         loaded = load_sources(sources)
-        held = Store.open(store) if store.exists() else None
+        held = Store.open(store) if (store / "zarr.json").exists() else None
         if held is not None:
             extend_spec(held.spec, loaded, store)
         entries = make_plan(loaded, held, cluster).entries

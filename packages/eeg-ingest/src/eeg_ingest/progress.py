@@ -22,7 +22,7 @@ class Progress:
 
     def __init__(self, what: str, total: float, unit: str = "files") -> None:
         self._what, self._total, self._unit = what, total, unit
-        self._done, self._first, self._note = 0.0, 0.0, ""
+        self._done, self._first, self._shown, self._note = 0.0, 0.0, 0.0, ""
         self._start = self._last_line = self._rate_start = time.monotonic()
         self._bar: tqdm[Any] | None = None
         if sys.stderr.isatty() and total:
@@ -37,7 +37,7 @@ class Progress:
     ) -> None:
         if self._bar is not None:
             self._bar.close()
-        elif self._last_line > self._start and kind is None:
+        elif self._last_line > self._start and self._done > self._shown and kind is None:
             self._line()
 
     def advance(self, amount: float = 1, note: str = "") -> None:
@@ -59,12 +59,12 @@ class Progress:
                 LOG.error("%s\n%s", outcome.reason, outcome.trace.rstrip())
 
     def _line(self) -> None:
-        self._last_line = time.monotonic()
+        self._last_line, self._shown = time.monotonic(), self._done
         elapsed_s = self._last_line - self._start
         counted = self._done - self._first
-        left_s = (self._last_line - self._rate_start) * (self._total - self._done) / counted if counted else None
+        left_s = (self._last_line - self._rate_start) * (self._total - self._done) / counted if counted else 0.0
         amount = f"{self._done:.4g} of {self._total:.4g} {self._unit}"
-        left = f", {tqdm.format_interval(left_s)} left" if left_s else ""
+        left = f", {tqdm.format_interval(left_s)} left" if left_s >= 1 else ""
         elapsed = tqdm.format_interval(elapsed_s)
         note = f", {self._note}" if self._note else ""
         print(f"{self._what}: {amount}{note}, {elapsed} elapsed{left}", file=sys.stderr, flush=True)  # noqa: T201

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import shutil
@@ -12,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager, suppress
+from importlib.metadata import version
 from multiprocessing import resource_tracker
 from multiprocessing.util import Finalize
 from types import TracebackType
@@ -23,6 +25,7 @@ from distributed import Client, Future, KilledWorker, LocalCluster, wait
 from eeg_ingest.errors import StoppedError, UsageError
 from eeg_ingest.outcome import Failed
 
+RELEASE = version("eeg-ingest")
 CONNECT_SECONDS = 15
 POLL_SECONDS = 10
 LOST_SECONDS = 120  # without any worker, while a nanny or a cluster manager could start one
@@ -153,15 +156,25 @@ class Workers:
 
     def _join(self, address: str) -> Client:
         _silence_dask()
+        problem = None
         try:
             client = self._stack.enter_context(Client(address, timeout=CONNECT_SECONDS))
             client.wait_for_workers(1, timeout=CONNECT_SECONDS)
         except (OSError, TimeoutError, ValueError) as error:
+            problem = (str(error) or type(error).__name__).splitlines()[0]
+        if problem is not None:
+            gc.collect()  # the client that failed: Dask deadlocks where it is collected while another one starts
             raise UsageError(
                 f"The scheduler {address} cannot be used: expected a Dask scheduler with workers within "
-                f"{CONNECT_SECONDS} s, found: {str(error).splitlines()[0]}. Start "
-                "it (dask scheduler, dask worker), or leave --scheduler out."
-            ) from None
+                f"{CONNECT_SECONDS} s, found: {problem}. Start it (dask scheduler, dask worker), or leave "
+                "--scheduler out."
+            )
+        for worker, found in client.run(version, "eeg-ingest", on_error="return").items():
+            if found != RELEASE:
+                raise UsageError(
+                    f"The worker {worker} cannot be used: expected eeg-ingest {RELEASE} on it, found {found}. Install "
+                    "the same release there."
+                )
         return client
 
     def _start(self, count: int) -> Client:
