@@ -21,8 +21,8 @@ DEMO = Path("build/demo")
 TASK = Path("pipelines/demo/task.yaml")
 SEEDS = (0, 1, 2)
 
-TOKENIZER_STEPS = 400
-PRETRAINING_STEPS = 400
+TOKENIZER_STEPS = 250
+PRETRAINING_STEPS = 300
 FINETUNING_STEPS = 60
 
 
@@ -39,12 +39,12 @@ def main() -> None:
 
     tokenized = result(
         *("eeg-tokenizer", "train", "--store", store, "--output", tokenizer),
-        *("--size", "tiny", "--codes", 256, "--steps", TOKENIZER_STEPS, "--batch-size", 8),
+        *("--size", "tiny", "--codes", 64, "--steps", TOKENIZER_STEPS, "--batch-size", 8),
     )
     run("eeg-tokenizer", "encode", "--store", store, "--tokenizer", tokenizer)
     pretraining = result(
         *("labram", "pretrain", "--store", store, "--tokenizer", tokenizer, "--output", pretrained),
-        *("--size", "tiny", "--steps", PRETRAINING_STEPS, "--batch-size", 8),
+        *("--size", "tiny", "--steps", PRETRAINING_STEPS, "--batch-size", 8, "--lr", 3e-3),
     )
 
     task = ("--store", store, "--task", TASK)
