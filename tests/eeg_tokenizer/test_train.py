@@ -117,6 +117,7 @@ def test_the_held_out_scores_are_those_of_the_saved_model(
     assert scores["perplexity"] == pytest.approx(float(torch.distributions.Categorical(share).perplexity()), rel=1e-5)
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_a_run_killed_at_random_ends_as_an_undisturbed_one(
     trained: tuple[Path, TrainResult], mixed_store: Store, tmp_path: Path
 ) -> None:
@@ -143,6 +144,7 @@ cli.main()
 """
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_a_run_killed_while_it_saves_ends_as_an_undisturbed_one(
     trained: tuple[Path, TrainResult], mixed_store: Store, tmp_path: Path
 ) -> None:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
+import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from eeg_store import QUALITY_MEASURES, SFREQ_HZ, RecordingWriter, SlotRequest, Store
 
 BLOCK_S = 8  # seconds of one state
@@ -110,27 +111,25 @@ LABRAM = Path(sys.executable).with_name("labram")
 
 
 @pytest.fixture
-def labram() -> Callable[..., Any]:
-    """Run `labram` in a process of its own; returns what it printed with --json."""
-
-    def run(*arguments: str) -> Any:
-        done = subprocess.run([LABRAM, *arguments], capture_output=True, text=True, check=False, timeout=300)
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
-
-    return run
-
-
-@pytest.fixture
-def kill_at() -> Callable[[list[str], Path], None]:
-    """Run `labram` and kill it (SIGKILL) as soon as a path exists."""
+def kill_at() -> Iterator[Callable[[list[str], Path], None]]:
+    """Run `labram` and kill it (SIGKILL) as soon as a path exists. It computes with one thread, as this process then does:
+    sums of several threads round differently.
+    """
 
     def run(arguments: list[str], path: Path) -> None:
-        process = subprocess.Popen([LABRAM, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            [LABRAM, *arguments],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
         end = time.monotonic() + 300
         while not path.exists() and process.poll() is None and time.monotonic() < end:
             time.sleep(0.01)
         process.kill()
         assert process.wait() == -signal.SIGKILL, "the run ended before it could be killed"
 
-    return run
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield run
+    torch.set_num_threads(before)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -110,3 +113,23 @@ def test_one_subject_gives_no_held_out_scores(
     assert summary["windows"]["held_out"] == 0
     assert "No held-out scores" in caplog.text
     assert torch.isfinite(torch.tensor(summary["loss"]))
+
+
+def test_two_processes_train_both_models(make_store: StoreMaker, tmp_path: Path) -> None:
+    store, output = make_store(FEW), tmp_path / "run"
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone", "--no-python"]
+    labram = [str(Path(sys.executable).with_name("labram")), "pretrain", f"--store={store}", f"--output={output}"]
+    done = subprocess.run(
+        [*torchrun, *labram, "--steps=1", "--batch-size=4", "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    (document,) = done.stdout.splitlines()  # one of the two processes reports
+    assert json.loads(document)["tokenizer"] == checkpoint.content_hash(output / "tokenizer")
+    alone, _ = pretrain(PretrainOptions(store, tmp_path / "alone", steps=1, batch_size=4))
+    assert json.loads(document)["windows"] == alone["windows"]
+    assert json.loads(document)["n_codes"] == alone["n_codes"]

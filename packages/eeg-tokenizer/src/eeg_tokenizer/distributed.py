@@ -47,6 +47,8 @@ def choose_device(name: str, local_rank: int = 0) -> torch.device:
 def join(device: str) -> Iterator[Place]:
     """Choose the device and, where torchrun set WORLD_SIZE, join its processes until the block ends.
 
+    Within another such block the processes are joined already: they cannot part and meet a second time.
+
     Raises:
         DeviceError: as `choose_device`.
     """
@@ -60,11 +62,14 @@ def join(device: str) -> Iterator[Place]:
     if world_size == 1:
         yield Place(chosen)
         return
-    dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+    joined = dist.is_initialized()
+    if not joined:
+        dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
     try:
         yield Place(chosen, dist.get_rank(), dist.get_world_size())
     finally:
-        dist.destroy_process_group()
+        if not joined:
+            dist.destroy_process_group()
 
 
 def wait_for_all(place: Place) -> None:

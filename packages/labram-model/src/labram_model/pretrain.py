@@ -85,11 +85,11 @@ def pretrain(options: PretrainOptions) -> tuple[dict[str, Any], int]:
     """
     store = Store.open(options.store)
     _check_output(options)
-    folder, trained = options.tokenizer, TrainResult({}, 0)
-    if folder is None and _needs_tokenizer(store, options):
-        folder = options.output / "tokenizer"
-        trained = train_tokenizer(_tokenizer_options(options, folder))
     with join(options.device) as place:
+        folder, trained = options.tokenizer, TrainResult({}, 0)
+        if folder is None and _needs_tokenizer(store, options, place):
+            folder = options.output / "tokenizer"
+            trained = train_tokenizer(_tokenizer_options(options, folder))
         # Only the first process knows whether the tokenizer is whole and on the disk; the others wait for it here.
         if mean_over_ranks({"stopped": float(bool(trained.summary.get("stopped_by")))}, place)["stopped"] > 0:
             return trained.summary, trained.exit_code
@@ -209,13 +209,14 @@ def _check_output(options: PretrainOptions) -> None:
         )
 
 
-def _needs_tokenizer(store: Store, options: PretrainOptions) -> bool:
+def _needs_tokenizer(store: Store, options: PretrainOptions, place: Place) -> bool:
     """Whether a tokenizer must be trained first, or the training of one that this run began must go on."""
     if (options.output / "tokenizer").exists():
         return True
     if encoded_sets(store):
         return False
-    logger.info(
+    logger.log(
+        logging.INFO if place.writes else logging.DEBUG,
         "No codes in %s and no --tokenizer: training a tokenizer into %s first%s.",
         options.store,
         options.output / "tokenizer",
