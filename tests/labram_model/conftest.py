@@ -112,8 +112,9 @@ LABRAM = Path(sys.executable).with_name("labram")
 
 @pytest.fixture
 def kill_at() -> Iterator[Callable[[list[str], Path], None]]:
-    """Run `labram` and kill it (SIGKILL) as soon as a path exists. It computes with one thread, as this process then does:
-    sums of several threads round differently.
+    """Run `labram` and kill it (SIGKILL) as soon as a path exists.
+
+    It computes with one thread, as this process then does: the sums of several threads round differently.
     """
 
     def run(arguments: list[str], path: Path) -> None:
