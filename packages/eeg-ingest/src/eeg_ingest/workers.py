@@ -130,7 +130,8 @@ class Workers:
         if running:
             with suppress(TimeoutError):
                 wait(list(running), timeout=POLL_SECONDS, return_when="FIRST_COMPLETED")
-        finished = [future for future in running if future.status != "pending"]
+        # Not "lost": its worker died, the scheduler has yet to say what becomes of it, and its result would block.
+        finished = [future for future in running if future.status in ("finished", "error", "cancelled")]
         if finished or client.nthreads():
             self._seen_alive = time.monotonic()
         elif time.monotonic() - self._seen_alive > LOST_SECONDS:
