@@ -1,7 +1,7 @@
 """The whole path on a small corpus: recordings in, a pre-trained and fine-tuned model out. `make demo` runs it.
 
 Everything goes into build/demo, which is made anew. The commands are the ones of the README; each is printed before it
-runs. A run takes about ten minutes on two cores.
+runs.
 """
 
 from __future__ import annotations

@@ -22,7 +22,12 @@ from eeg_tokenizer.windows import WindowsError
 
 WRONG_USAGE = (StoreError, WindowsError, RunError, CheckpointError, DeviceError)
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # rich would swallow what stands in brackets
+)
 T = TypeVar("T")
 
 StorePath = Annotated[Path, typer.Option("--store", help="The store that eeg-ingest built.")]
