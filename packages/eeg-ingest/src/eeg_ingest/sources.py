@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from eeg_ingest.errors import UsageError
+from eeg_ingest.facts import About, Expected
 from eeg_ingest.labels import AnnotationLabels, Labels, PathLabels, TableLabels, mistakes_of_label
 from eeg_ingest.mistakes import Keys, Mistake, NotEmpty, OneOrList, describe, expected, read_yaml, suggest
 
@@ -127,6 +128,8 @@ class Source(Keys):
         default=(), description="Where the labels come from, one or a list."
     )
     licence: str | None = Field(default=None, description="Licence of the dataset, stored with its arrays.")
+    about: About | None = Field(default=None, description="What the dataset is and how to get it.")
+    expected: Expected | None = Field(default=None, description="Facts of the dataset that its files are held against.")
 
     @field_validator("path", mode="before")
     @classmethod
@@ -161,7 +164,9 @@ class Sources(Keys):
 _MODELS: dict[tuple[str, ...], type[BaseModel]] = {
     (): Sources,
     ("sources",): Source,
+    ("sources", "about"): About,
     ("sources", "channels"): Channels,
+    ("sources", "expected"): Expected,
     ("sources", "labels", "annotations"): AnnotationLabels,
     ("sources", "labels", "path"): PathLabels,
     ("sources", "labels", "table"): TableLabels,
