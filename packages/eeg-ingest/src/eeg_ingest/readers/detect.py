@@ -130,7 +130,7 @@ def vhdr_companions(path: Path) -> tuple[Path, ...]:
     text = path.read_text(encoding="utf-8", errors="surrogateescape")
     names = []
     for key in ("DataFile", "MarkerFile"):
-        match = re.search(rf"^\s*{key}\s*=\s*(\S.*?)\s*$", text, re.IGNORECASE | re.MULTILINE)
+        match = re.search(rf"^[ \t]*{key}[ \t]*=[ \t]*(\S.*?)\s*$", text, re.IGNORECASE | re.MULTILINE)
         if match:
             names.append(match.group(1).replace("$b", path.stem))
     return tuple(path.parent / name.replace("\\", "/") for name in names)

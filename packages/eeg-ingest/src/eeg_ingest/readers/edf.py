@@ -41,7 +41,7 @@ class EdfRecording(Recording):
             _channel(signal, kind, header.record_s, read_as, line)
             for signal, kind, read_as, line in zip(self._signals, types, units, self._uv, strict=True)
         )
-        sfreq_hz = _main_rate(channels)
+        sfreq_hz = main_rate(channels)
         self._record_samples = next(
             signal.n_samples
             for signal, channel in zip(self._signals, channels, strict=True)
@@ -197,7 +197,7 @@ def _channel(
     return Channel(signal.label, kind, sfreq_hz, unit, highpass_hz, lowpass_hz, limits_uv)
 
 
-def _main_rate(channels: Sequence[Channel]) -> float:
+def main_rate(channels: Sequence[Channel]) -> float:
     """The rate of most EEG channels, the higher on a tie; of all channels if none is EEG."""
     rates = Counter(channel.sfreq_hz for channel in channels if channel.type == "eeg")
     rates = rates or Counter(channel.sfreq_hz for channel in channels)

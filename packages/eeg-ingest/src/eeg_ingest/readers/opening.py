@@ -6,6 +6,7 @@ from pathlib import Path
 
 from eeg_ingest.readers.detect import detect_format
 from eeg_ingest.readers.edf import EdfRecording
+from eeg_ingest.readers.gdf import GdfRecording
 from eeg_ingest.readers.mff import MffRecording
 from eeg_ingest.readers.mne_formats import open_with_mne
 from eeg_ingest.recording import IngestError, Recording
@@ -39,6 +40,8 @@ def open_recording(path: Path, *, unit: str | None = None) -> Recording:
 def _open(path: Path, kind: str, unit: str | None, *, overrule: bool = False) -> Recording:
     if kind in ("edf", "bdf"):
         return EdfRecording(path, unit, overrule=overrule)
+    if kind == "gdf":
+        return GdfRecording(path, unit, overrule=overrule)
     if kind == "egi-mff":
         return MffRecording(path, unit)
     return open_with_mne(path, kind, unit, overrule=overrule)
