@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 import warnings
 import weakref
@@ -26,6 +27,7 @@ from eeg_ingest.units import UV_PER_UNIT, replaced_unit, settle_unit, voltage_un
 _SUFFIXES = {"brainvision": ".vhdr", "eeglab": ".set", "fif": ".fif", "neuroscan-cnt": ".cnt"}
 _TYPED = ("fif", "eeglab", "neuroscan-cnt")  # formats that say which channels are EEG
 _TYPES: dict[str, ChannelType] = {"eeg": "eeg", "eog": "eog", "ecg": "ecg", "emg": "emg", "stim": "stim"}
+_MAX_RECOMPUTED_BYTES = 2e9  # beyond this MNE has only the header's count of samples for Neuroscan files
 _UNIT_OF_POWER = {0: "V", -3: "mV", -6: "uV", -9: "nV"}
 
 
@@ -73,8 +75,13 @@ def _fif(path: Path) -> Any:
 
 
 def _cnt(path: Path) -> Any:
-    data_format = cnt_data_format(path)
-    return mne.io.read_raw_cnt(path, data_format=data_format, preload=False, verbose="ERROR")
+    return mne.io.read_raw_cnt(
+        path,
+        data_format=cnt_data_format(path),
+        recompute_n_samples=path.stat().st_size < _MAX_RECOMPUTED_BYTES,  # the header's count is often wrong
+        preload=False,
+        verbose="ERROR",
+    )
 
 
 def _with_suffix(path: Path, suffix: str) -> tuple[Path, tempfile.TemporaryDirectory[str] | None]:
@@ -140,6 +147,7 @@ def _wrap(
         format=kind,
         channels=channels,
         uv_per_value=factors,
+        block_samples=raw._raw_extras[0]["channel_offset"] if kind == "neuroscan-cnt" else 1,
         files=tuple(dict.fromkeys([str(path), *(str(file) for file in recording_files(path))])),
         reference=common_reference([channel.name for channel in channels if channel.type == "eeg"]),
         warnings=[f"the file marks channels as bad: {', '.join(bad)}"] if (bad := list(raw.info["bads"])) else [],
@@ -198,8 +206,9 @@ def _worth_telling(caught: list[warnings.WarningMessage]) -> list[str]:
     texts = []
     for warning in caught:
         text = short(warning.message if isinstance(warning.message, Warning) else RuntimeError(str(warning.message)))
-        # of no news: MNE's plans and naming rules
-        if "naming conventions" in text or issubclass(warning.category, (FutureWarning, DeprecationWarning)):
+        # of no news: MNE's plans and naming rules, and its arithmetic on positions that a file lacks
+        silent = re.search("naming conventions|encountered in", text)
+        if silent or issubclass(warning.category, (FutureWarning, DeprecationWarning)):
             continue
         texts.append(text)
     return list(dict.fromkeys(texts))
