@@ -66,6 +66,20 @@ def test_brainvision_units_of_the_header(tmp_path: Path) -> None:
         open_recording(tmp_path / "x.vhdr", unit="V")
 
 
+@pytest.mark.parametrize("unit", ["\u03bcV", "UV", "microvolt", "uV", ""])
+def test_brainvision_microvolt_as_files_spell_it(tmp_path: Path, unit: str) -> None:
+    recording = open_recording(brainvision(tmp_path, eeg(2), unit))
+    assert {channel.unit for channel in recording.channels} == {"uV"}
+    np.testing.assert_allclose(recording.read_uv([0], 0, 50)[0], eeg(2)[0, :50], atol=0.0501)
+
+
+def test_brainvision_that_names_no_markers(tmp_path: Path) -> None:
+    path = brainvision(tmp_path, eeg(2))
+    path.write_text(path.read_text(encoding="utf-8").replace("MarkerFile=x.vmrk", "MarkerFile="), encoding="utf-8")
+    recording = open_recording(path)
+    assert (recording.n_samples, recording.events) == (1000, ())
+
+
 def test_brainvision_under_another_name_and_without_its_files(tmp_path: Path) -> None:
     path = brainvision(tmp_path, eeg(2))
     odd = path.rename(tmp_path / "x.header")

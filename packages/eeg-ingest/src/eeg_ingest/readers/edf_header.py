@@ -162,7 +162,7 @@ def _read_signals(raw: bytes, n_signals: int) -> tuple[EdfSignal, ...]:
 
 
 def _number(raw: bytes, what: str) -> float:
-    text = raw.split(b"\x00")[0].decode("latin-1").strip()
+    text = raw.split(b"\x00")[0].decode("latin-1").strip().replace(",", ".")  # as some languages write 0.5
     value = float(text) if _NUMBER.fullmatch(text) else math.nan
     if not math.isfinite(value):
         raise IngestError(f"The header's {what} is no number: found {text!r}. Fetch the file again.")

@@ -85,17 +85,21 @@ def _cnt(path: Path) -> Any:
 
 
 def _with_suffix(path: Path, suffix: str) -> tuple[Path, tempfile.TemporaryDirectory[str] | None]:
-    """A path that ends in `suffix`, which MNE insists on: the file itself, or a link in a temporary folder."""
+    """A path that ends in `suffix`, which MNE insists on: the file itself, or a link in a temporary folder.
+
+    MNE insists on `.fdt` too: files that were named on a system that does not care about case may have `.FDT`.
+    """
     suffix = ".fif.gz" if suffix == ".fif" and _is_gzip(path) else suffix
-    if path.name.endswith(suffix):
+    companions = vhdr_companions(path) if suffix == ".vhdr" else recording_files(path)[1:]
+    if path.name.endswith(suffix) and not any(file.suffix == ".FDT" for file in companions):
         return path, None
     folder = tempfile.TemporaryDirectory(prefix="eeg-ingest-")
     link = Path(folder.name) / f"{path.stem}{suffix}"
     link.symlink_to(path.resolve())
-    companions = vhdr_companions(path) if suffix == ".vhdr" else recording_files(path)[1:]
     for file in companions:
-        if not (Path(folder.name) / file.name).exists():
-            (Path(folder.name) / file.name).symlink_to(file.resolve())
+        name = f"{file.stem}.fdt" if file.suffix == ".FDT" else file.name
+        if not (Path(folder.name) / name).exists():
+            (Path(folder.name) / name).symlink_to(file.resolve())
     return link, folder
 
 

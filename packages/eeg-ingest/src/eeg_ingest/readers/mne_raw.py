@@ -16,8 +16,9 @@ from eeg_ingest.readers.edf_events import trigger_events
 from eeg_ingest.recording import Channel, Event, IngestError, Recording, Segment
 
 _BLOCK_S = 60.0
-# Annotations that mark a cut of no length (EEGLAB, mne.concatenate_raws, BrainVision's "New Segment/")
-_CUT = re.compile(r"boundary|EDGE boundary|BAD boundary|New Segment/.*", re.IGNORECASE)
+# Annotations that mark a cut of no length (EEGLAB, where -99 stands for it among numbers; mne.concatenate_raws,
+# BrainVision's "New Segment/")
+_CUT = re.compile(r"boundary|-99(\.0)?|EDGE boundary|BAD boundary|New Segment/.*", re.IGNORECASE)
 _OF_MNE = re.compile(r"(BAD|EDGE) boundary|BAD_ACQ_SKIP", re.IGNORECASE)  # marks of MNE, no events of the recording
 _SKIP = re.compile(r"BAD_ACQ_SKIP", re.IGNORECASE)  # a stretch that was never recorded; MNE fills it with zeros
 
@@ -35,7 +36,9 @@ def reading_by_mne(what: str) -> Iterator[None]:
 
 def short(error: BaseException) -> str:
     """The message of an error or a warning on one line of at most 200 characters."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = " ".join(str(error).split())
+    if not text or isinstance(error, LookupError | TypeError | AttributeError):  # their messages are no sentences
+        text = f"{type(error).__name__} {text}".strip()
     return text if len(text) <= 200 else text[:197] + "..."
 
 

@@ -29,7 +29,7 @@ def open_recording(path: Path, *, unit: str | None = None) -> Recording:
         recording = _open(path, kind, unit)
     except UnitConflictError as conflict:
         recording = _overrule(path, kind, unit, conflict)
-    units = {channel.unit for channel in recording.channels if channel.type == "eeg"}
+    units = {channel.unit for channel in recording.channels if channel.type == "eeg" and channel.unit is not None}
     if len(units) == 1:
         warning = judge_amplitude(amplitude_uv(recording), str(units.pop()))
         if warning:
