@@ -119,7 +119,8 @@ def _companions(path: Path) -> list[Path]:
     if _VHDR.match(head.decode("utf-8", errors="replace")):
         companions = list(vhdr_companions(path))
     elif head.startswith((b"MATLAB", b"\x89HDF")):
-        companions = [path.with_suffix(suffix) for suffix in (".fdt", ".FDT", ".dat")]
+        fdt = [file for file in (path.with_suffix(".fdt"), path.with_suffix(".FDT")) if file.is_file()]
+        companions = [*fdt[:1], path.with_suffix(".dat")]
     elif head.startswith((_FIF_START, b"\x1f\x8b")):
         companions = _fif_parts(path)
     return [file for file in companions if file.is_file()]

@@ -146,6 +146,7 @@ def _wrap(
         )
         for label, channel_type, read in zip(labels, types, read_as, strict=True)
     )
+    bad = [label for label, of in zip(labels, types, strict=True) if of == "eeg" and label in raw.info["bads"]]
     recording = MneRecording(
         raw,
         format=kind,
@@ -154,7 +155,7 @@ def _wrap(
         block_samples=raw._raw_extras[0]["channel_offset"] if kind == "neuroscan-cnt" else 1,
         files=tuple(dict.fromkeys([str(path), *(str(file) for file in recording_files(path))])),
         reference=common_reference([channel.name for channel in channels if channel.type == "eeg"]),
-        warnings=[f"the file marks channels as bad: {', '.join(bad)}"] if (bad := list(raw.info["bads"])) else [],
+        warnings=[f"the file marks channels as bad: {', '.join(bad)}"] if bad else [],
     )
     if constant and unit is None:
         _replace_unit(recording, str(given.pop()))
