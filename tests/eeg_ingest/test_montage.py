@@ -163,6 +163,24 @@ def test_names_that_only_count_are_kept_where_nothing_else_is() -> None:
     assert "declare the source's montage" in choice.warnings[0]
 
 
+def test_a_net_that_names_its_vertex_keeps_its_electrodes() -> None:
+    labels = [*(f"E{i}" for i in range(1, 129)), "Cz", "ECG"]
+    choice = choose(labels)
+    assert len(choice.names) == 129
+    assert [item.name for item in choice.left_out] == ["ECG"]
+    named = choose(labels, montage="GSN-HydroCel-129")
+    assert len(named.names) == 129
+    assert {"FZ", "CZ", "OZ", "C3"} <= set(named.names)
+    for labels in (["Cz", "E1", "E2"], ["Cz", *map(str, range(1, 33))]):  # the eyes; unused inputs
+        assert choose(labels).names == ("CZ",)
+
+
+def test_a_declared_cap_counts_beside_named_sites() -> None:
+    choice = choose(["E11", "E36", "E129", "Fp1", "X1"], montage="GSN-HydroCel-128")
+    assert choice.names == ("FZ", "C3", "FP1")
+    assert [item.name for item in choice.left_out] == ["E129", "X1"]
+
+
 def test_nothing_left_tells_what_there_is() -> None:
     with pytest.raises(IngestError, match=r"No EEG channel is left: found 1 ecg, 1 misc\..*Rename or declare"):
         choose(["ECG", "GYROX"])

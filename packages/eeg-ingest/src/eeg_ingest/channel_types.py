@@ -47,6 +47,8 @@ _TYPE_PATTERNS: dict[ChannelType, tuple[str, ...]] = {
 }
 _TYPES = {kind: re.compile("|".join(patterns), re.IGNORECASE) for kind, patterns in _TYPE_PATTERNS.items()}
 _NUMBERED = re.compile(r"(eeg|ch|chan|channel|elec|electrode|e|[a-h])?[\s_.-]*0*(\d{1,3})", re.IGNORECASE)
+_NET = re.compile(r"E\d{1,3}", re.IGNORECASE)
+_MIN_NET = 8  # electrodes; E1 and E2 alone are the eyes of a sleep recording
 
 
 @dataclass(frozen=True)
@@ -140,16 +142,20 @@ def parse_labels(labels: Sequence[str]) -> list[Label]:
     """Take all labels of a file apart, in its context.
 
     On a lettered cap (BioSemi) the names count electrodes and are no sites. Names that only count (`1`, `E17`,
-    `Channel 5`) are EEG where the file names no site at all, and unused inputs where it does.
+    `Channel 5`) are EEG where the file names no site at all, and unused inputs where it does; but a net of `E1`, `E2`,
+    ... may name its vertex Cz.
     """
     lettered = is_lettered_cap(labels)
     parsed = [
         Label(label.strip(), "eeg") if lettered and is_lettered(label) else parse_label(label) for label in labels
     ]
-    if any(label.type == "eeg" for label in parsed):
+    sites = {label.name for label in parsed if label.type == "eeg"}
+    of_net = sum(1 for label in parsed if _NET.fullmatch(label.name))
+    if sites and not (sites == {"CZ"} and of_net >= _MIN_NET):
         return parsed
+    counts = _NET if sites else _NUMBERED
     return [
-        Label(label.name, "eeg", label.reference) if label.type is None and is_numbered(label.name) else label
+        Label(label.name, "eeg", label.reference) if label.type is None and counts.fullmatch(label.name) else label
         for label in parsed
     ]
 

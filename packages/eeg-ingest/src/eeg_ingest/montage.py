@@ -61,7 +61,7 @@ def choose_channels(
     for index, (channel, read) in enumerate(zip(recording.channels, parsed, strict=True)):
         new_name = next((rename[key] for key in keys[index] if key in rename), None)
         label = _renamed(new_name) if new_name is not None else Label(cap.get(channel.name, read.name), read.type)
-        kind = channel.type if new_name is None else (label.type or "eeg")
+        kind = _kind(channel, read, cap) if new_name is None else (label.type or "eeg")
         reason = None
         if any(key in drop for key in keys[index]):
             reason = "dropped by the source"
@@ -100,6 +100,11 @@ def _renamed(name: str) -> Label:
     """A name that the source gives is a name; only its spelling and type are looked up."""
     label = parse_label(name)
     return label if label.type not in (None, "eeg") else Label(canonical_name(name.strip()), label.type)
+
+
+def _kind(channel: Channel, read: Label, cap: Mapping[str, str]) -> str:
+    """The channel's type; a label that only counts is an electrode of the declared cap, also beside named sites."""
+    return "eeg" if channel.type == "misc" and read.type is None and channel.name in cap else channel.type
 
 
 def _reason(channel: Channel, kind: str, read: Label) -> str:
