@@ -126,9 +126,18 @@ def _companions(path: Path) -> list[Path]:
     return [file for file in companions if file.is_file()]
 
 
+def vhdr_text(path: Path) -> str:
+    """A BrainVision header or marker file: UTF-8, or Latin-1 as older recorders wrote it."""
+    raw = path.read_bytes()
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
+
+
 def vhdr_companions(path: Path) -> tuple[Path, ...]:
     """The data and marker files that a BrainVision header names, in this order, whether they exist or not."""
-    text = path.read_text(encoding="utf-8", errors="surrogateescape")
+    text = vhdr_text(path)
     names = []
     for key in ("DataFile", "MarkerFile"):
         match = re.search(rf"^[ \t]*{key}[ \t]*=[ \t]*(\S.*?)\s*$", text, re.IGNORECASE | re.MULTILINE)

@@ -18,7 +18,7 @@ from mne.io.constants import FIFF
 from eeg_ingest.channel_types import common_reference, parse_labels
 from eeg_ingest.readers.cnt_header import cnt_data_format
 from eeg_ingest.readers.completeness import check_brainvision, check_fif
-from eeg_ingest.readers.detect import recording_files, vhdr_companions
+from eeg_ingest.readers.detect import recording_files, vhdr_companions, vhdr_text
 from eeg_ingest.readers.eeglab import open_eeglab
 from eeg_ingest.readers.mne_raw import MneRecording, reading_by_mne, short
 from eeg_ingest.recording import Channel, ChannelType, IngestError
@@ -87,20 +87,33 @@ def _cnt(path: Path) -> Any:
 def _with_suffix(path: Path, suffix: str) -> tuple[Path, tempfile.TemporaryDirectory[str] | None]:
     """A path that ends in `suffix`, which MNE insists on: the file itself, or a link in a temporary folder.
 
-    MNE insists on `.fdt` too: files that were named on a system that does not care about case may have `.FDT`.
+    It insists on `.fdt` too, where files that were named on a system that ignores case may have `.FDT`; and on
+    BrainVision markers in UTF-8, so that those in Latin-1 are copied.
     """
     suffix = ".fif.gz" if suffix == ".fif" and _is_gzip(path) else suffix
     companions = vhdr_companions(path) if suffix == ".vhdr" else recording_files(path)[1:]
-    if path.name.endswith(suffix) and not any(file.suffix == ".FDT" for file in companions):
+    recoded = {file: text for file in companions[1:] if (text := _latin_1(file))} if suffix == ".vhdr" else {}
+    if path.name.endswith(suffix) and not recoded and not any(file.suffix == ".FDT" for file in companions):
         return path, None
     folder = tempfile.TemporaryDirectory(prefix="eeg-ingest-")
     link = Path(folder.name) / f"{path.stem}{suffix}"
     link.symlink_to(path.resolve())
     for file in companions:
-        name = f"{file.stem}.fdt" if file.suffix == ".FDT" else file.name
-        if not (Path(folder.name) / name).exists():
-            (Path(folder.name) / name).symlink_to(file.resolve())
+        target = Path(folder.name) / (f"{file.stem}.fdt" if file.suffix == ".FDT" else file.name)
+        if file in recoded:
+            target.write_text(recoded[file], encoding="utf-8")
+        elif not target.exists():
+            target.symlink_to(file.resolve())
     return link, folder
+
+
+def _latin_1(markers: Path) -> str | None:
+    """The text of a marker file that is no UTF-8, made to say that it is; None for one that is."""
+    try:
+        markers.read_bytes().decode("utf-8")
+    except UnicodeDecodeError:
+        return re.sub(r"(?im)^Codepage=.*$", "Codepage=UTF-8", vhdr_text(markers))
+    return None
 
 
 def _is_gzip(path: Path) -> bool:
