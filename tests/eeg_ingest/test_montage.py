@@ -131,6 +131,14 @@ def test_reference_only_where_all_agree() -> None:
     assert common_reference(["Fp1", "EEG C3-REF"]) is None
 
 
+def test_pairs_that_end_in_one_electrode_are_electrodes_against_it() -> None:
+    labels = [f"EEG {site}-Pz" for site in ("Fp1", "F3", "C3", "O1", "T3")]
+    assert choose([*labels, "ECG"]).names == ("FP1", "F3", "C3", "O1", "T3")
+    assert common_reference(labels) == "PZ"
+    assert choose([*labels[:4], "Fp2-F8"]).names == ("FP1-PZ", "F3-PZ", "C3-PZ", "O1-PZ", "FP2-F8")
+    assert choose(["Fpz-Cz", "Pz-Oz"]).names == ("FPZ-CZ", "PZ-OZ")
+
+
 def test_duplicates_and_the_rest_are_left_out_with_reasons() -> None:
     choice = choose(["EEG F1-Ref", "F1", "F2", "Sph1", "EKG", "27"])
     assert (choice.indices, choice.names) == ((0, 2), ("F1", "F2"))

@@ -49,6 +49,7 @@ _TYPES = {kind: re.compile("|".join(patterns), re.IGNORECASE) for kind, patterns
 _NUMBERED = re.compile(r"(eeg|ch|chan|channel|elec|electrode|e|[a-h])?[\s_.-]*0*(\d{1,3})", re.IGNORECASE)
 _NET = re.compile(r"E\d{1,3}", re.IGNORECASE)
 _MIN_NET = 8  # electrodes; E1 and E2 alone are the eyes of a sleep recording
+_MIN_PAIRS = 5  # that end in one electrode, to make it their reference
 
 
 @dataclass(frozen=True)
@@ -143,12 +144,15 @@ def parse_labels(labels: Sequence[str]) -> list[Label]:
 
     On a lettered cap (BioSemi) the names count electrodes and are no sites. Names that only count (`1`, `E17`,
     `Channel 5`) are EEG where the file names no site at all, and unused inputs where it does; but a net of `E1`, `E2`,
-    ... may name its vertex Cz.
+    ... may name its vertex Cz. Pairs that all end in one electrode (`F3-Pz`, `O1-Pz` ...) are electrodes against it.
     """
     lettered = is_lettered_cap(labels)
     parsed = [
         Label(label.strip(), "eeg") if lettered and is_lettered(label) else parse_label(label) for label in labels
     ]
+    pairs = [label.name.partition("-") for label in parsed if label.type == "eeg" and "-" in label.name]
+    if len(pairs) >= _MIN_PAIRS and len({second for _, _, second in pairs}) == 1:
+        parsed = [_against(label) if label.type == "eeg" and "-" in label.name else label for label in parsed]
     sites = {label.name for label in parsed if label.type == "eeg"}
     of_net = sum(1 for label in parsed if _NET.fullmatch(label.name))
     if sites and not (sites == {"CZ"} and of_net >= _MIN_NET):
@@ -158,6 +162,11 @@ def parse_labels(labels: Sequence[str]) -> list[Label]:
         Label(label.name, "eeg", label.reference) if label.type is None and counts.fullmatch(label.name) else label
         for label in parsed
     ]
+
+
+def _against(pair: Label) -> Label:
+    first, _, second = pair.name.partition("-")
+    return Label(first, "eeg", second)
 
 
 def type_labels(labels: Sequence[str]) -> list[ChannelType]:
