@@ -53,7 +53,7 @@ def is_undeclared(dimension: str) -> bool:
     Nor does it where a prefix was lost on the way (`?V`).
     """
     text = dimension.strip().lower()
-    return text in _UNDECLARED or text == "mv" or text in ("?v", "\ufffdv")
+    return text in _UNDECLARED or text in ("mv", "?v", "\ufffdv")
 
 
 def settle_unit(name: str, declared: str | None, unit: str | None, *, overrule: bool = False) -> str:

@@ -143,7 +143,7 @@ def _events(path: Path, header: GdfHeader, sfreq_hz: float) -> tuple[Event, ...]
     with path.open("rb") as file:
         file.seek(header.n_bytes + header.n_records * header.record_bytes)
         head, rest = file.read(8), file.read()
-    if len(head) < 8:
+    if len(head) < 8 or not head[0] & 1:  # mode 1, or 3 with durations
         return ()
     if header.version < 1.94:
         rate_hz, count = float(int.from_bytes(head[1:4], "little")), struct.unpack("<I", head[4:])[0]
