@@ -195,6 +195,6 @@ def _channel(
 
 def main_rate(channels: Sequence[Channel]) -> float:
     """The rate of most EEG channels, the higher on a tie; of all channels if none is EEG."""
-    rates = Counter(channel.sfreq_hz for channel in channels if channel.type == "eeg")
+    rates = Counter(channel.sfreq_hz for channel in channels if channel.type == "eeg" and channel.unit is not None)
     rates = rates or Counter(channel.sfreq_hz for channel in channels)
     return max(rates, key=lambda rate: (rates[rate], rate))
