@@ -133,3 +133,9 @@ def test_a_recording_without_a_finite_sample_is_refused(tmp_path: Path) -> None:
 def test_a_short_recording_is_refused(tmp_path: Path) -> None:
     with pytest.raises(IngestError, match=r"0\.3 s long: shorter than one second"):
         harmonize_file(write_fif(tmp_path / "a_raw.fif", eeg(2, 250, 0.3), 250.0))
+
+
+@pytest.mark.parametrize("sfreq_hz", [0.02, 100_000.0])
+def test_a_rate_that_no_eeg_has_is_refused(tmp_path: Path, sfreq_hz: float) -> None:
+    with pytest.raises(IngestError, match="Sampling rate: expected 2 to 50000 Hz"):
+        harmonize_file(write_fif(tmp_path / "a_raw.fif", eeg(1, 100, 10.0), sfreq_hz))

@@ -78,6 +78,23 @@ def choose(labels: Sequence[str], **options: object) -> ChannelChoice:
         ("SaO2", "SaO2", "misc", None),
         ("EXG1", "EXG1", "misc", None),
         ("EEG 26-REF", "26", None, "REF"),
+        ("Fp1-A1+A2", "FP1", "eeg", "A1+A2"),
+        ("F3-(M1/M2)", "F3", "eeg", "(M1/M2)"),
+        ("EEG Fp1-LER", "FP1", "eeg", "LER"),
+        ("Fp1-Vref", "FP1", "eeg", "Vref"),
+        ("EEG Cz-G2", "CZ", "eeg", "G2"),
+        ("C3_M2", "C3", "eeg", "M2"),
+        ("C4/A1", "C4", "eeg", "A1"),
+        ("EEG Fp1 Ref", "FP1", "eeg", "Ref"),
+        ("C4A1", "C4", "eeg", "A1"),
+        ("O2 Sat", "O2 Sat", "misc", None),
+        ("O2-Sat", "O2-Sat", "misc", None),
+        ("EKG1-EKG2", "EKG1-EKG2", "ecg", None),
+        ("X-axis", "X-axis", "misc", None),
+        ("Left Eye", "Left Eye", "eog", None),
+        ("BIP01", "BIP01", "misc", None),
+        ("Resp nasal", "Resp nasal", "misc", None),
+        ("CM", "CM", "ref", None),
         ("OorLiAchter", "OorLiAchter", None, None),
         ("POL E", "E", None, None),
         ("POL $A1", "$A1", None, None),
@@ -114,6 +131,14 @@ def test_reference_only_where_all_agree() -> None:
     assert common_reference(["Fp1", "EEG C3-REF"]) is None
 
 
+def test_pairs_that_end_in_one_electrode_are_electrodes_against_it() -> None:
+    labels = [f"EEG {site}-Pz" for site in ("Fp1", "F3", "C3", "O1", "T3")]
+    assert choose([*labels, "ECG"]).names == ("FP1", "F3", "C3", "O1", "T3")
+    assert common_reference(labels) == "PZ"
+    assert choose([*labels[:4], "Fp2-F8"]).names == ("FP1-PZ", "F3-PZ", "C3-PZ", "O1-PZ", "FP2-F8")
+    assert choose(["Fpz-Cz", "Pz-Oz"]).names == ("FPZ-CZ", "PZ-OZ")
+
+
 def test_duplicates_and_the_rest_are_left_out_with_reasons() -> None:
     choice = choose(["EEG F1-Ref", "F1", "F2", "Sph1", "EKG", "27"])
     assert (choice.indices, choice.names) == ((0, 2), ("F1", "F2"))
@@ -144,6 +169,24 @@ def test_names_that_only_count_are_kept_where_nothing_else_is() -> None:
     choice = choose(["E1", "E2", "E17"])
     assert choice.names == ("E1", "E2", "E17")
     assert "declare the source's montage" in choice.warnings[0]
+
+
+def test_a_net_that_names_its_vertex_keeps_its_electrodes() -> None:
+    labels = [*(f"E{i}" for i in range(1, 129)), "Cz", "ECG"]
+    choice = choose(labels)
+    assert len(choice.names) == 129
+    assert [item.name for item in choice.left_out] == ["ECG"]
+    named = choose(labels, montage="GSN-HydroCel-129")
+    assert len(named.names) == 129
+    assert {"FZ", "CZ", "OZ", "C3"} <= set(named.names)
+    for labels in (["Cz", "E1", "E2"], ["Cz", *map(str, range(1, 33))]):  # the eyes; unused inputs
+        assert choose(labels).names == ("CZ",)
+
+
+def test_a_declared_cap_counts_beside_named_sites() -> None:
+    choice = choose(["E11", "E36", "E129", "Fp1", "X1"], montage="GSN-HydroCel-128")
+    assert choice.names == ("FZ", "C3", "FP1")
+    assert [item.name for item in choice.left_out] == ["E129", "X1"]
 
 
 def test_nothing_left_tells_what_there_is() -> None:

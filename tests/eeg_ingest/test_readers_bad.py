@@ -118,8 +118,6 @@ def test_truncated_file_tells_how_much_is_there(sound: Path, tmp_path: Path) -> 
         ({252: b"9999"}, "expected 2560000"),
         ({184: b"256     "}, "declares 256 bytes for 3 signals: expected 1024"),
         ({256 + 3 * 104: b"abc     "}, "physical minimum of 'C3' is no number"),
-        ({256 + 3 * 104: b"500     "}, "calibration of 'C3' is no line"),
-        ({256 + 3 * 120: b"32767   "}, "calibration of 'C3' is no line"),
         ({256 + 3 * 216: b"-100    "}, "declares -100 samples per record for 'C3'"),
         ({256 + 3 * 216: b"999999  "}, "holds 0 of 12 data records"),
         ({256 + 3 * 96: b"        "}, "The unit of channel 'C3' is unknown"),
@@ -127,6 +125,18 @@ def test_truncated_file_tells_how_much_is_there(sound: Path, tmp_path: Path) -> 
 )
 def test_lying_header(sound: Path, tmp_path: Path, changes: dict[int, bytes], message: str) -> None:
     assert message in reason(patched(sound, tmp_path / "x.edf", changes))
+
+
+@pytest.mark.parametrize("position", [104, 120])  # of the physical and the digital minimum, set to the maximum
+def test_eeg_channel_without_calibration_is_left_out(sound: Path, tmp_path: Path, position: int) -> None:
+    maximum = b"500     " if position == 104 else b"32767   "
+    path = patched(sound, tmp_path / "x.edf", {256 + 3 * position: maximum})
+    choice = choose_channels(open_recording(path), rename={}, drop=(), montage=None)
+    assert choice.names == ("C4",)
+    assert [item.name for item in choice.left_out if "gives no calibration" in item.reason] == ["C3"]
+    path = patched(sound, tmp_path / "y.edf", {256 + 3 * position + 8 * i: maximum for i in range(2)})
+    with pytest.raises(IngestError, match=r"No EEG channel is left: found 2 eeg, 1 ecg.*gives no calibration"):
+        choose_channels(open_recording(path), rename={}, drop=(), montage=None)
 
 
 def test_bad_calibration_of_another_channel_does_no_harm(sound: Path, tmp_path: Path) -> None:

@@ -66,6 +66,37 @@ def test_brainvision_units_of_the_header(tmp_path: Path) -> None:
         open_recording(tmp_path / "x.vhdr", unit="V")
 
 
+@pytest.mark.parametrize("unit", ["\u03bcV", "UV", "microvolt", "uV", ""])
+def test_brainvision_microvolt_as_files_spell_it(tmp_path: Path, unit: str) -> None:
+    recording = open_recording(brainvision(tmp_path, eeg(2), unit))
+    assert {channel.unit for channel in recording.channels} == {"uV"}
+    np.testing.assert_allclose(recording.read_uv([0], 0, 50)[0], eeg(2)[0, :50], atol=0.0501)
+
+
+@pytest.mark.parametrize("codepage", ["", "Codepage=ANSI\n", "Codepage=UTF-8\n"])
+def test_brainvision_in_latin_1(tmp_path: Path, codepage: str) -> None:
+    path = brainvision(tmp_path, eeg(2))
+    for name in ("x.eeg", "x.vmrk"):
+        (tmp_path / name).rename(tmp_path / name.replace("x", "Größe"))
+    for file in (path, tmp_path / "Größe.vmrk"):
+        text = file.read_text(encoding="utf-8").replace("Codepage=UTF-8\n", codepage).replace("x.", "Größe.")
+        file.write_text(text.replace("Stimulus,S  7", "Comment,öffnet die Augen"), encoding="latin-1")
+    recording = open_recording(path)
+    np.testing.assert_allclose(recording.read_uv([0], 0, 50)[0], eeg(2)[0, :50], atol=0.0501)
+    assert (2.5, "Comment/öffnet die Augen") in [(event.onset_s, event.label) for event in recording.events]
+    assert [Path(file).name for file in recording.files] == ["x.vhdr", "Größe.eeg", "Größe.vmrk"]
+    (tmp_path / "Größe.eeg").unlink()
+    with pytest.raises(IngestError, match=r"names Größe\.eeg, which is missing"):
+        open_recording(path)
+
+
+def test_brainvision_that_names_no_markers(tmp_path: Path) -> None:
+    path = brainvision(tmp_path, eeg(2))
+    path.write_text(path.read_text(encoding="utf-8").replace("MarkerFile=x.vmrk", "MarkerFile="), encoding="utf-8")
+    recording = open_recording(path)
+    assert (recording.n_samples, recording.events) == (1000, ())
+
+
 def test_brainvision_under_another_name_and_without_its_files(tmp_path: Path) -> None:
     path = brainvision(tmp_path, eeg(2))
     odd = path.rename(tmp_path / "x.header")

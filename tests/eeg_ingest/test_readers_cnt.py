@@ -20,9 +20,18 @@ def eeg(n_channels: int = 3, n_samples: int = 1000, scale: float = 20.0) -> npt.
 
 
 def cnt(
-    path: Path, n_bytes: int, *, n_samples: int | None = None, flag: int | None = None, events: list[int] | None = None
+    path: Path,
+    n_bytes: int,
+    *,
+    n_samples: int | None = None,
+    flag: int | None = None,
+    events: list[int] | None = None,
+    run: int = 1,
 ) -> Path:
-    """A minimal Neuroscan file of 2 channels and 500 samples; what tells the sample width is up to the test."""
+    """A minimal Neuroscan file of 2 channels and 500 samples; what tells the sample width is up to the test.
+
+    Channels take turns after `run` samples.
+    """
     digital = np.round(eeg(2, 500) * 10).astype("<i2" if n_bytes == 2 else "<i4")
     table = 900 + 75 * 2 + digital.nbytes
     setup = bytearray(900)
@@ -37,6 +46,7 @@ def cnt(
     struct.pack_into("<H", setup, 376, 100)
     struct.pack_into("<I", setup, 864, 500 if n_samples is None else n_samples)
     struct.pack_into("<I", setup, 886, table)
+    struct.pack_into("<I", setup, 894, run * n_bytes if run > 1 else 0)
     channels = b""
     for name in (b"FZ", b"CZ"):
         channel = bytearray(75)
@@ -45,7 +55,7 @@ def cnt(
         struct.pack_into("<f", channel, 71, 1.0)
         channels += bytes(channel)
     tail = (bytes(52) + bytes([flag]) + bytes(20)) if flag is not None else b""
-    path.write_bytes(bytes(setup) + channels + digital.T.tobytes() + body + tail)
+    path.write_bytes(bytes(setup) + channels + digital.reshape(2, -1, run).swapaxes(0, 1).tobytes() + body + tail)
     return path
 
 
@@ -70,6 +80,22 @@ def test_cnt_width_is_never_guessed(tmp_path: Path) -> None:
         open_recording(cnt(tmp_path / "x.cnt", 4, n_samples=0, events=[100, 102]))
     with pytest.raises(IngestError, match="contradicts itself"):
         open_recording(cnt(tmp_path / "x.cnt", 2, flag=1))
+
+
+@pytest.mark.parametrize("declared", [300, 700])
+def test_cnt_whose_sample_count_is_wrong(tmp_path: Path, declared: int) -> None:
+    recording = open_recording(cnt(tmp_path / "x.cnt", 2, n_samples=declared, flag=0))
+    assert recording.n_samples == 500
+    np.testing.assert_allclose(recording.read_uv([1], 250, 500)[0], np.round(eeg(2, 500) * 10)[1, 250:] / 10, rtol=1e-5)
+    assert recording.warnings == []
+
+
+@pytest.mark.parametrize("n_bytes", [2, 4])
+def test_cnt_of_channels_in_runs(tmp_path: Path, n_bytes: int) -> None:
+    recording = open_recording(cnt(tmp_path / "x.cnt", n_bytes, run=20))
+    for start, stop in ((0, 500), (3, 7), (35, 65), (499, 500), (111, 480)):
+        wanted = np.round(eeg(2, 500) * 10)[:, start:stop] / 10
+        np.testing.assert_allclose(recording.read_uv([0, 1], start, stop), wanted, rtol=1e-5)
 
 
 def test_truncated_cnt_is_refused(tmp_path: Path) -> None:

@@ -198,6 +198,19 @@ def test_small_jitter_of_record_onsets_is_no_break(tmp_path: Path) -> None:
     assert open_recording(path).segments == (Segment(0, 400, 0.0),)
 
 
+@pytest.mark.parametrize(
+    ("n_samples", "record_s", "onsets"),
+    [(2015, "0.123", [f"{i * 2015 / 16384:.3f}" for i in range(50)]),
+     (254, "0.992187", [f"{i * 254 / 256:.7f}" for i in range(9000)])],
+)  # fmt: skip
+def test_rounded_record_onsets_are_no_break(tmp_path: Path, n_samples: int, record_s: str, onsets: list[str]) -> None:
+    """Onsets in whole milliseconds; a record of 0.9921875 s, of which the header holds 8 characters."""
+    tals = [f"+{onset}\x14\x14\x00".encode() for onset in onsets]
+    digital = np.zeros(n_samples * len(onsets), dtype=np.int64)
+    path = File([Signal("Cz", digital, n_samples)], record_s=record_s, reserved="EDF+D", tals=tals)
+    assert open_recording(path.write(tmp_path / "x.edf")).segments == (Segment(0, len(digital), 0.0),)
+
+
 def test_continuous_file_counts_from_its_first_record(tmp_path: Path) -> None:
     path = _gap_file([0.5, 1.5], {1: b"+1.75\x14tone\x14\x00"}, reserved="EDF+C").write(tmp_path / "x.edf")
     recording = open_recording(path)
@@ -242,7 +255,8 @@ def test_bdf_triggers_are_those_of_mne(tmp_path_factory: pytest.TempPathFactory,
 @pytest.mark.parametrize(
     ("dimension", "factor"),
     [(b"uV", 1), (b"UV", 1), (b"\xb5V", 1), ("µV".encode(), 1), ("μV".encode(), 1), (b"\x83\xcaV", 1), (b"uV\x00", 1),
-     (b"mV", 1e3), (b"V", 1e6), (b"nV", 1e-3), (b"Volt", 1e6)],
+     (b"\xe6V", 1), (b"uVolts", 1), (b"mkV", 1), (b"microV", 1), (b"mV", 1e3), (b"V", 1e6), (b"nV", 1e-3),
+     (b"Volt", 1e6)],
 )  # fmt: skip
 def test_units_as_files_spell_them(tmp_path: Path, dimension: bytes, factor: float) -> None:
     digital = np.random.default_rng(0).integers(-100, 100, 256)
@@ -250,6 +264,22 @@ def test_units_as_files_spell_them(tmp_path: Path, dimension: bytes, factor: flo
     signal = Signal("Cz", digital, 256, dimension, physical=limits, digital_range=(-20000, 20000))
     recording = open_recording(File([signal]).write(tmp_path / "x.edf"))
     np.testing.assert_allclose(recording.read_uv([0], 0, 256)[0], digital / 10, rtol=1e-6)
+
+
+def test_a_comma_is_a_decimal_point(tmp_path: Path) -> None:
+    digital = np.random.default_rng(0).integers(-100, 100, 512)
+    path = File([Signal("Cz", digital, 256)], record_s="1,0").write(tmp_path / "x.edf")
+    data = path.read_bytes()
+    path.write_bytes(data[:512].replace(b"-3276.8", b"-3276,8").replace(b"3276.7", b"3276,7") + data[512:])
+    np.testing.assert_allclose(open_recording(path).read_uv([0], 0, 512)[0], digital / 10, atol=1e-3)
+
+
+def test_a_unit_that_lost_its_prefix_is_asked_for(tmp_path: Path) -> None:
+    digital = np.random.default_rng(0).integers(-100, 100, 256)
+    path = File([Signal("Cz", digital, 256, b"?V")]).write(tmp_path / "x.edf")
+    with pytest.raises(IngestError, match="Declare `unit: uV`"):
+        open_recording(path)
+    np.testing.assert_allclose(open_recording(path, unit="uV").read_uv([0], 0, 256)[0], digital / 10, atol=1e-3)
 
 
 def test_unit_of_the_source_counts_only_where_the_file_does_not_say(tmp_path: Path) -> None:

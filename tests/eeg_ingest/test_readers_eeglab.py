@@ -25,16 +25,17 @@ def raw_of(values_v: npt.NDArray[np.float64], types: str | list[str] = "eeg", fi
     return mne.io.RawArray(values_v, info, first_samp=first_samp, verbose="ERROR")
 
 
-def test_eeglab_with_boundary(tmp_path: Path) -> None:
+@pytest.mark.parametrize("boundary", ["boundary", "-99"])  # the latter where events are numbers
+def test_eeglab_with_boundary(tmp_path: Path, boundary: str) -> None:
     signal_uv = eeg()
     raw = raw_of(signal_uv * 1e-6)
-    raw.set_annotations(mne.Annotations([2.0, 3.995], [0, 0], ["go", "boundary"]))
+    raw.set_annotations(mne.Annotations([2.0, 3.995], [0, 0], ["go", boundary]))
     mne.export.export_raw(tmp_path / "x.set", raw, verbose="ERROR")
     recording = open_recording(tmp_path / "x.set")
     assert {channel.unit for channel in recording.channels} == {"uV"}
     np.testing.assert_allclose(recording.read_uv([0, 1, 2], 0, 1000), signal_uv, rtol=1e-5, atol=1e-4)
     assert recording.segments == (Segment(0, 400, 0.0), Segment(400, 600, 4.0))
-    assert [event.label for event in recording.events] == ["go", "boundary"]
+    assert [event.label for event in recording.events] == ["go", boundary]
 
 
 def test_eeglab_in_volt_is_noticed(tmp_path: Path) -> None:
@@ -110,6 +111,10 @@ def test_eeglab_with_its_data_beside(tmp_path: Path) -> None:
     assert recording_files(path) == (path, data)
     assert is_companion(data)
     np.testing.assert_allclose(open_recording(path).read_uv([0, 1], 500, 700), signal_uv[:2, 500:700], rtol=1e-5)
+    data = data.rename(tmp_path / "x.FDT")
+    assert recording_files(path) == (path, data)
+    np.testing.assert_allclose(open_recording(path).read_uv([0], 500, 700)[0], signal_uv[0, 500:700], rtol=1e-5)
+    data = data.rename(tmp_path / "x.fdt")
     odd = path.rename(tmp_path / "x.mat")
     np.testing.assert_allclose(open_recording(odd).read_uv([0], 500, 700)[0], signal_uv[0, 500:700], rtol=1e-5)
     data.write_bytes(data.read_bytes()[:-4000])

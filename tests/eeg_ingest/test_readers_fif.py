@@ -37,6 +37,15 @@ def test_fif_in_volt(tmp_path: Path) -> None:
     np.testing.assert_allclose(recording.read_uv([2, 0], 100, 300), signal_uv[[2, 0], 100:300], rtol=1e-5, atol=1e-5)
 
 
+def test_channels_that_the_file_marks_as_bad_are_told(tmp_path: Path) -> None:
+    raw = raw_of(eeg(4) * 1e-6, ["eeg", "eeg", "eeg", "eog"])
+    raw.info["bads"] = ["Cz", "Oz"]
+    raw.save(tmp_path / "x_raw.fif", verbose="ERROR")
+    recording = open_recording(tmp_path / "x_raw.fif")
+    assert choose_channels(recording, rename={}, drop=(), montage=None).names == ("FZ", "CZ", "PZ")
+    assert recording.warnings == ["the file marks channels as bad: Cz"]
+
+
 @pytest.mark.parametrize(("unit", "per_uv"), [("uV", 1.0), ("mV", 1e-3), ("nV", 1e3)])
 def test_fif_of_other_numbers_is_read_in_the_one_unit_that_makes_eeg(tmp_path: Path, unit: str, per_uv: float) -> None:
     signal_uv = eeg()

@@ -97,6 +97,11 @@ def test_damaged_mff_is_refused(tmp_path: Path) -> None:
         with pytest.raises(IngestError, match=message):
             open_recording(path)
     (path / "signal1.bin").write_bytes(signal)
+    information = (path / "info.xml").read_text()
+    (path / "info.xml").write_text(information.replace("UTF-8", "UTF-x"))
+    with pytest.raises(IngestError, match=r"info\.xml in x\.mff is no XML: unknown encoding"):
+        open_recording(path)
+    (path / "info.xml").write_text(information)
     (path / "epochs.xml").unlink()
     with pytest.raises(IngestError, match=r"epochs\.xml is missing"):
         open_recording(path)

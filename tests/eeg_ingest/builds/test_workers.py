@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from eeg_ingest.errors import StoppedError, UsageError
 from eeg_ingest.outcome import Failed, outcome_of
+from eeg_ingest.recording import IngestError
 from eeg_ingest.workers import Workers
 
 DASK = Path(sys.executable).with_name("dask")
@@ -75,6 +76,7 @@ def test_no_more_tasks_wait_on_the_cluster_than_it_has_threads(workers: Workers)
     [
         (MemoryError(), "memory ran out"),
         (PermissionError(13, "Permission denied"), "Permission denied"),
+        (IngestError("no file M\udcfcller.eeg"), "no file M\\udcfcller.eeg"),  # the failures table holds UTF-8 only
         (ZeroDivisionError("division by zero"), "ZeroDivisionError: division by zero"),
     ],
 )

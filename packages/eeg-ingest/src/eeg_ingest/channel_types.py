@@ -11,8 +11,15 @@ from eeg_store.channels import VOCABULARY, canonical_name
 
 from eeg_ingest.recording import ChannelType
 
-# Ends of a pair that are a reference and no second electrode: C4-A1, Fp1-LE, Fp1-M1Ref, FP1-AVG.
-_REFERENCE = re.compile(r"(a1|a2|a1a2|m1|m2|m1m2|le|ar|ref|cref|cle|avg|av|car|nose|cs\d|lm|rm)(ref)?", re.IGNORECASE)
+# Ends of a pair that are a reference and no second electrode: C4-A1, Fp1-LE, Fp1-M1Ref, FP1-AVG, F3-A1+A2, Fp1-G2.
+_BOTH_EARS = r"\(?[am]1[+/&,]?[am]2\)?"
+_REFERENCE = re.compile(
+    rf"([am][12]|{_BOTH_EARS}|le|ler|ears?|linked\w*|ar|v?ref\d?|cref|cle|avg|aver\w*|av|car|nose|com(mon)?|gnd|org|cs\d"
+    r"|g\d{1,2}|lm|rm)(ref)?",
+    re.IGNORECASE,
+)
+# Other ways to write them: F3_M2, C4/A1, Fp1 Ref, C4A1
+_SITE_AND_REFERENCE = re.compile(rf"([a-z]+[0-9z]\w*?)(?:[\s_/:]+(\S+)|([am][12]|{_BOTH_EARS}))", re.IGNORECASE)
 _EARS = ("a1", "a2", "m1", "m2")
 _LETTERED = re.compile(r"[A-H]\d{1,2}", re.IGNORECASE)
 # EDF+ labels start with the type of signal (Kemp & Olivan 2003, section 2.1.3); POL is Nihon Kohden's "no type".
@@ -21,19 +28,28 @@ _PREFIX_TYPE: dict[str, ChannelType] = {"ECG": "ecg", "EKG": "ecg", "EOG": "eog"
 _EAR_WORDS = r"(left|right|l|r)[\s_]?(ear|mastoid|mast)\w*"
 _TYPE_PATTERNS: dict[ChannelType, tuple[str, ...]] = {
     "ecg": (r"\w*(ECG|EKG)\w*",),
-    "eog": (r"\w*EOG\w*", r"[VH]EO[GLRUD]?\w{0,2}", r"[LR]OC"),
-    "emg": (r"\w*EMG\w*", r"chin\w*"),
-    "stim": (r"status", r"sti ?\d*", r"stim\w*", r"trig\w*", r"marker\w*", r"events?", r"din\d*", r"photic", r"mk"),
-    "ref": (r"vref", r"ref\d*", r"gnd", r"cms", r"drl", r"reference", r"ground", r"com", _EAR_WORDS),
+    "eog": (r"\w*EOG\w*", r"[VH]EO[GLRUD]?\w{0,2}", r"[LR]OC", r"(left|right|l|r)[\s_]?eye\w*"),
+    "emg": (r"\w*EMG\w*", r"[lr]?chin\w*", r"(left|right|l|r)?[\s_]?(leg|tib)[\s_/]?\w*"),
+    "stim": (
+        *(r"status", r"sti ?\d*", r"stim\w*", r"trig\w*", r"marker\w*", r"events?", r"din\d*", r"photic", r"mk"),
+        *(r"mark\d+", r"sync\w*", r"digital\w*", r"annotations?"),
+    ),
+    "ref": (r"vref", r"ref\d*", r"gnd", r"cms?", r"drl", r"rld", r"reference", r"ground", r"com", _EAR_WORDS),
     "misc": (
-        *(r"(acc|gyro|gyr|mag|quat)[\s_]*[xyz0-9]?\w*", r"[xyz]_?(acc|dir)\w*", r"\w*counter", r"interpolated"),
-        *(r"battery\w*", r"(raw_)?cq(_\w+)?", r"packet\w*", r"timestamp\w*", r"dc\d+", r"aux\w*", r"misc\w*"),
-        *(r"spo2", r"sao2\w*", r"osat", r"hr", r"pulse\w*", r"pleth\w*", r"resp\w*", r"temp\w*", r"gsr\w*", r"eda\w*"),
-        *(r"ibi", r"bursts", r"suppr", r"exg\d+", r"erg\d+", r"bio\d*", r"pg[12]", r"reref", r"na\d*", r"unused\w*"),
+        *(r"(acc|gyro|gyr|mag|quat)[\s_]*[xyz0-9]?\w*", r"[xyz][\s_-]?(acc|dir|axis)\w*", r"\w*counter"),
+        *(r"battery\w*", r"(raw_)?cq(_\w+)?", r"packet\w*", r"timestamp\w*", r"dc\d+", r"aux[\s_]?\w*", r"misc\w*"),
+        *(r"s[ap]o2\w*", r"osat", r"o2[\s_-]?sat\w*", r"hr", r"pr", r"pulse\w*", r"plet\w*", r"ppg\w*", r"bvp"),
+        *(r"resp(\b.*|\w*)", r"(air)?flow\w*", r"thor\w*", r"abd\w*", r"chest\w*", r"snor\w*", r"(et)?co2\w*"),
+        *(r"pos(ition)?", r"light\w*", r"temp\w*", r"gsr\w*", r"scr\w*", r"eda\w*", r"impedance\w*", r"interpolated"),
+        *(r"ibi", r"bursts", r"suppr", r"ex[gt]\d+", r"bip\d+", r"erg\d+", r"bio\d*", r"pg[12]", r"reref", r"na\d*"),
+        *(r"unused\w*", r"sample([\s_]index)?"),
     ),
 }
 _TYPES = {kind: re.compile("|".join(patterns), re.IGNORECASE) for kind, patterns in _TYPE_PATTERNS.items()}
 _NUMBERED = re.compile(r"(eeg|ch|chan|channel|elec|electrode|e|[a-h])?[\s_.-]*0*(\d{1,3})", re.IGNORECASE)
+_NET = re.compile(r"E\d{1,3}", re.IGNORECASE)
+_MIN_NET = 8  # electrodes; E1 and E2 alone are the eyes of a sleep recording
+_MIN_PAIRS = 5  # that end in one electrode, to make it their reference
 
 
 @dataclass(frozen=True)
@@ -83,15 +99,24 @@ def _undecorated(text: str) -> Label:
     """A label without its prefix: a site, a site against a reference, a pair of sites, or something else."""
     first, _, second = (part.strip().rstrip(".") for part in text.partition("-"))
     if not second or is_electrode(text):
-        return _single(text, None)
+        return _with_reference(text) or _single(text, None)
     if first.lower() in _EARS and second.lower() in _EARS:
         return Label(text, "ref")
     if _REFERENCE.fullmatch(second):
-        return _single(first, re.sub(r"(?i)(?<=[a-z0-9])ref$", "", second))
+        return _single(first, re.sub(r"(?i)(?<=[0-9])ref$", "", second))
     if is_electrode(first) and is_electrode(second):
         return Label(canonical_name(f"{canonical_name(first)}-{canonical_name(second)}"), "eeg")
-    single = _single(first, None)
-    return Label(text, single.type if single.type != "eeg" else None)
+    kind = _single(text, None).type or _single(first, None).type  # X-axis, EKG1-EKG2
+    return Label(text, kind if kind != "eeg" else None)
+
+
+def _with_reference(text: str) -> Label | None:
+    """A site and its reference without a dash between them."""
+    match = _SITE_AND_REFERENCE.fullmatch(text)
+    if match is None or is_electrode(text) or not is_electrode(match[1]):
+        return None
+    reference = match[2] or match[3]
+    return _single(match[1], reference) if _REFERENCE.fullmatch(reference) else None
 
 
 def _single(name: str, reference: str | None) -> Label:
@@ -118,18 +143,30 @@ def parse_labels(labels: Sequence[str]) -> list[Label]:
     """Take all labels of a file apart, in its context.
 
     On a lettered cap (BioSemi) the names count electrodes and are no sites. Names that only count (`1`, `E17`,
-    `Channel 5`) are EEG where the file names no site at all, and unused inputs where it does.
+    `Channel 5`) are EEG where the file names no site at all, and unused inputs where it does; but a net of `E1`, `E2`,
+    ... may name its vertex Cz. Pairs that all end in one electrode (`F3-Pz`, `O1-Pz` ...) are electrodes against it.
     """
     lettered = is_lettered_cap(labels)
     parsed = [
         Label(label.strip(), "eeg") if lettered and is_lettered(label) else parse_label(label) for label in labels
     ]
-    if any(label.type == "eeg" for label in parsed):
+    pairs = [label.name.partition("-") for label in parsed if label.type == "eeg" and "-" in label.name]
+    if len(pairs) >= _MIN_PAIRS and len({second for _, _, second in pairs}) == 1:
+        parsed = [_against(label) if label.type == "eeg" and "-" in label.name else label for label in parsed]
+    sites = {label.name for label in parsed if label.type == "eeg"}
+    of_net = sum(1 for label in parsed if _NET.fullmatch(label.name))
+    if sites and not (sites == {"CZ"} and of_net >= _MIN_NET):
         return parsed
+    counts = _NET if sites else _NUMBERED
     return [
-        Label(label.name, "eeg", label.reference) if label.type is None and is_numbered(label.name) else label
+        Label(label.name, "eeg", label.reference) if label.type is None and counts.fullmatch(label.name) else label
         for label in parsed
     ]
+
+
+def _against(pair: Label) -> Label:
+    first, _, second = pair.name.partition("-")
+    return Label(first, "eeg", second)
 
 
 def type_labels(labels: Sequence[str]) -> list[ChannelType]:

@@ -66,6 +66,7 @@ def harmonize_file(
     Raises `IngestError` if it cannot be read, has no EEG channel, no whole second, or amplitudes that no EEG has.
     """
     recording = open_recording(path, unit=unit)
+    exact_rate(recording.sfreq_hz)  # a rate that no EEG has is refused before samples are counted by it
     choice = choose_finite_channels(recording, rename=rename or {}, drop=drop, montage=montage)
     if line_freq_hz == "auto":
         line_freq_hz = detect_line_freq_hz(recording, choice.indices)

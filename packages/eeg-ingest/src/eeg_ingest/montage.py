@@ -18,7 +18,7 @@ from eeg_ingest.channel_types import (
     parse_label,
     parse_labels,
 )
-from eeg_ingest.recording import IngestError, Recording
+from eeg_ingest.recording import Channel, IngestError, Recording
 
 
 @dataclass(frozen=True)
@@ -61,12 +61,14 @@ def choose_channels(
     for index, (channel, read) in enumerate(zip(recording.channels, parsed, strict=True)):
         new_name = next((rename[key] for key in keys[index] if key in rename), None)
         label = _renamed(new_name) if new_name is not None else Label(cap.get(channel.name, read.name), read.type)
-        kind = channel.type if new_name is None else (label.type or "eeg")
+        kind = _kind(channel, read, cap) if new_name is None else (label.type or "eeg")
         reason = None
         if any(key in drop for key in keys[index]):
             reason = "dropped by the source"
         elif kind != "eeg":
-            reason = _reason(channel.name, kind, read)
+            reason = _reason(channel, kind, read)
+        elif channel.unit is None:
+            reason = "no voltage, or the header gives no calibration (its minimum equals its maximum)"
         elif channel.sfreq_hz != recording.sfreq_hz:
             reason = f"runs at {channel.sfreq_hz:g} Hz, the other EEG at {recording.sfreq_hz:g} Hz"
         elif new_name is None and channel.name not in cap and is_lettered_cap(labels) and is_lettered(channel.name):
@@ -100,13 +102,18 @@ def _renamed(name: str) -> Label:
     return label if label.type not in (None, "eeg") else Label(canonical_name(name.strip()), label.type)
 
 
-def _reason(name: str, kind: str, read: Label) -> str:
+def _kind(channel: Channel, read: Label, cap: Mapping[str, str]) -> str:
+    """The channel's type; a label that only counts is an electrode of the declared cap, also beside named sites."""
+    return "eeg" if channel.type == "misc" and read.type is None and channel.name in cap else channel.type
+
+
+def _reason(channel: Channel, kind: str, read: Label) -> str:
     if read.type == "ref":
         return "a reference, no electrode of its own"
     if kind == "misc" and read.type is None:
-        return f"label {name!r} is no electrode name of the 10-05 system"
+        return f"label {channel.name!r} is no electrode name of the 10-05 system"
     if kind == "misc" and read.type == "eeg":
-        return "its unit is no voltage"
+        return "its unit is no voltage" if channel.unit is None else "the file gives it a type other than EEG"
     return f"type {kind}"
 
 

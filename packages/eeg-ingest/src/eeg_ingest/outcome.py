@@ -21,6 +21,10 @@ class Failed:
     reason: str
     trace: str | None = None
 
+    def __post_init__(self) -> None:
+        """Escape what UTF-8, and so the failures table, cannot hold: bytes of a file's name or header."""
+        object.__setattr__(self, "reason", self.reason.encode(errors="backslashreplace").decode())
+
 
 @dataclass(frozen=True)
 class StoreFailed:

@@ -23,7 +23,7 @@ class Channel:
 
     `name` is the file's own label. `type` and `sfreq_hz` are what the file and its label say.
     `unit` is the unit that the file's numbers are read in (`uV`, `mV`, `V`, `nV`): the file's own or, where it declares
-    none, the source's. None for a channel that is no voltage (docs/decisions/units.md).
+    none, the source's. None for a channel that is no voltage or has no calibration (docs/decisions/units.md).
     Samples outside `limits_uv` sit at the converter's limits (half a step inside them, so rounding does not matter).
     """
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from eeg_ingest.recording import IngestError, Recording
@@ -15,8 +17,9 @@ IMPOSSIBLE_UV = (1e-4, 1e5)
 # Narrower than a factor of 1000, so at most one unit puts an amplitude inside.
 LIKELY_UV = (0.5, 500.0)
 
-_SPELLINGS = {"uv": "uV", "microvolt": "uV", "microvolts": "uV", "millivolt": "mV", "millivolts": "mV", "volt": "V"}
-_SPELLINGS |= {"volts": "V", "nanovolt": "nV", "nanovolts": "nV", "v": "V", "nv": "nV"}
+# uV, µV, mkV (Russian), microvolt, uVolts; in capitals too, but for mV. What stands for µ in code page 437 is æ.
+_VOLTAGE = re.compile(r"(?P<prefix>u|µ|μ|æ|mk|mu|micro|mikro|m|milli|n|nano|)[ -]?v(olts?)?", re.IGNORECASE)
+_UNIT_OF_PREFIX = {"": "V", "m": "mV", "milli": "mV", "n": "nV", "nano": "nV"}
 _UNDECLARED = {"", "-", "--", "?", "unknown", "n/a", "na", "none", "a.u.", "au", "adu", "arb", "counts", "digital"}
 
 
@@ -38,16 +41,19 @@ def voltage_unit(dimension: str) -> str | None:
 
     Case does not matter, except that `MV` (a megavolt, or a careless millivolt) is taken for neither.
     """
-    text = dimension.strip().replace("µ", "u").replace("μ", "u")
-    if text in ("mV", "mv"):
-        return "mV"
-    return _SPELLINGS.get(text.lower())
+    match = _VOLTAGE.fullmatch(dimension.strip())
+    if match is None or match["prefix"] == "M":
+        return None
+    return _UNIT_OF_PREFIX.get(match["prefix"].lower(), "uV")
 
 
 def is_undeclared(dimension: str) -> bool:
-    """True if the text names no quantity, as opposed to one that is not a voltage (`%`, `bpm`, `Ohm`)."""
+    """True if the text names no quantity, as opposed to one that is not a voltage (`%`, `bpm`, `Ohm`).
+
+    Nor does it where a prefix was lost on the way (`?V`).
+    """
     text = dimension.strip().lower()
-    return text in _UNDECLARED or text == "mv"
+    return text in _UNDECLARED or text in ("mv", "?v", "\ufffdv")
 
 
 def settle_unit(name: str, declared: str | None, unit: str | None, *, overrule: bool = False) -> str:
@@ -79,7 +85,7 @@ def amplitude_uv(recording: Recording, n_stretches: int = 8, n_channels: int = 3
     picks = [
         index
         for index, channel in enumerate(recording.channels)
-        if channel.type == "eeg" and channel.sfreq_hz == recording.sfreq_hz
+        if channel.type == "eeg" and channel.unit is not None and channel.sfreq_hz == recording.sfreq_hz
     ]
     picks = picks[:: max(1, len(picks) // n_channels)]
     spreads: list[float] = []
@@ -134,3 +140,21 @@ def judge_amplitude(amplitude: float | None, read_as: str) -> str | None:
             f"{found}: expected 0.1 µV to 2 mV{advice}. Declare `unit: {better or '...'}` in sources.yaml."
         )
     return f"{found}, which is doubtful for scalp EEG{advice}"
+
+
+def replaced_unit(recording: Recording, declared: str) -> tuple[str, str] | None:
+    """For numbers whose writer always sets the unit `declared`: the one unit that makes EEG of them, and a warning.
+
+    None where `declared` makes EEG already, or where no unit does.
+    """
+    amplitude = amplitude_uv(recording)
+    if amplitude is None or is_plausible(amplitude):
+        return None
+    better = likely_unit(amplitude, declared)
+    if better is None:
+        return None
+    factor = UV_PER_UNIT[better] / UV_PER_UNIT[declared]
+    return better, (
+        f"read in {better}: the file says {declared}, as its writer always does, and would fluctuate by "
+        f"{amplitude:.3g} µV; in {better} it is {amplitude * factor:.3g} µV. Declare `unit: {better}` to confirm"
+    )

@@ -6,6 +6,7 @@ import re
 import struct
 from pathlib import Path
 
+from eeg_ingest.readers.detect import vhdr_text
 from eeg_ingest.recording import IngestError
 
 _BLOCK_START, _BLOCK_END = 104, 105
@@ -38,7 +39,7 @@ def check_fif(path: Path) -> None:
 
 def check_brainvision(header: Path, data: Path) -> None:
     """Raises IngestError if the data are no whole number of samples, or fewer than the header promises."""
-    text = header.read_text(encoding="utf-8", errors="surrogateescape")
+    text = vhdr_text(header)
     binary = re.search(r"^\s*BinaryFormat\s*=\s*(\w+)", text, re.IGNORECASE | re.MULTILINE)
     channels = re.search(r"^\s*NumberOfChannels\s*=\s*(\d+)", text, re.IGNORECASE | re.MULTILINE)
     points = re.search(r"^\s*DataPoints\s*=\s*(\d+)", text, re.IGNORECASE | re.MULTILINE)

@@ -119,18 +119,28 @@ def _companions(path: Path) -> list[Path]:
     if _VHDR.match(head.decode("utf-8", errors="replace")):
         companions = list(vhdr_companions(path))
     elif head.startswith((b"MATLAB", b"\x89HDF")):
-        companions = [path.with_suffix(suffix) for suffix in (".fdt", ".dat")]
+        fdt = [file for file in (path.with_suffix(".fdt"), path.with_suffix(".FDT")) if file.is_file()]
+        companions = [*fdt[:1], path.with_suffix(".dat")]
     elif head.startswith((_FIF_START, b"\x1f\x8b")):
         companions = _fif_parts(path)
     return [file for file in companions if file.is_file()]
 
 
+def vhdr_text(path: Path) -> str:
+    """A BrainVision header or marker file: UTF-8, or Latin-1 as older recorders wrote it."""
+    raw = path.read_bytes()
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
+
+
 def vhdr_companions(path: Path) -> tuple[Path, ...]:
     """The data and marker files that a BrainVision header names, in this order, whether they exist or not."""
-    text = path.read_text(encoding="utf-8", errors="surrogateescape")
+    text = vhdr_text(path)
     names = []
     for key in ("DataFile", "MarkerFile"):
-        match = re.search(rf"^\s*{key}\s*=\s*(\S.*?)\s*$", text, re.IGNORECASE | re.MULTILINE)
+        match = re.search(rf"^[ \t]*{key}[ \t]*=[ \t]*(\S.*?)\s*$", text, re.IGNORECASE | re.MULTILINE)
         if match:
             names.append(match.group(1).replace("$b", path.stem))
     return tuple(path.parent / name.replace("\\", "/") for name in names)

@@ -41,7 +41,7 @@ class EdfRecording(Recording):
             _channel(signal, kind, header.record_s, read_as, line)
             for signal, kind, read_as, line in zip(self._signals, types, units, self._uv, strict=True)
         )
-        sfreq_hz = _main_rate(channels)
+        sfreq_hz = main_rate(channels)
         self._record_samples = next(
             signal.n_samples
             for signal, channel in zip(self._signals, channels, strict=True)
@@ -182,11 +182,6 @@ def _line_uv(signal: EdfSignal, unit: str | None) -> tuple[float, float] | None:
 def _channel(
     signal: EdfSignal, kind: ChannelType, record_s: float, unit: str | None, line: tuple[float, float] | None
 ) -> Channel:
-    if kind == "eeg" and line is None:
-        raise IngestError(
-            f"The calibration of {signal.label!r} is no line: physical {signal.physical_min:g} to "
-            f"{signal.physical_max:g} for digital {signal.digital_min:g} to {signal.digital_max:g}. Fetch it again."
-        )
     sfreq_hz = signal.n_samples / record_s
     highpass_hz, lowpass_hz = filter_edges_hz(signal.prefilter, sfreq_hz)
     limits_uv = None
@@ -194,11 +189,12 @@ def _channel(
         low, high = sorted((signal.digital_min, signal.digital_max))
         ends = sorted((line[0] * (low + 0.5) + line[1], line[0] * (high - 0.5) + line[1]))
         limits_uv = (ends[0], ends[1])
+    unit = None if line is None else unit
     return Channel(signal.label, kind, sfreq_hz, unit, highpass_hz, lowpass_hz, limits_uv)
 
 
-def _main_rate(channels: Sequence[Channel]) -> float:
+def main_rate(channels: Sequence[Channel]) -> float:
     """The rate of most EEG channels, the higher on a tie; of all channels if none is EEG."""
-    rates = Counter(channel.sfreq_hz for channel in channels if channel.type == "eeg")
+    rates = Counter(channel.sfreq_hz for channel in channels if channel.type == "eeg" and channel.unit is not None)
     rates = rates or Counter(channel.sfreq_hz for channel in channels)
     return max(rates, key=lambda rate: (rates[rate], rate))

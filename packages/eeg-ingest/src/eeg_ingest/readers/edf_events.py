@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from eeg_ingest.filters import SFREQ_OUT_HZ
 from eeg_ingest.recording import Event, IngestError, Segment
 
 # One time-stamped annotation list (EDF+ specification, section 2.2.2): onset, duration, texts.
@@ -47,24 +48,28 @@ def _text(raw: bytes) -> str:
 def segments_of_records(onsets_s: Sequence[float | None], record_samples: int, sfreq_hz: float) -> tuple[Segment, ...]:
     """Unbroken runs of data records (EDF+D, BDF+D). Records that follow each other within half a sample are one run.
 
+    Half a stored sample is allowed in any case: writers round onsets to milliseconds, and the duration of a record to
+    eight characters, by which it must not seem to drift. So each onset is held against the one before it.
+
     Raises IngestError if a record has no onset or starts before the one before it ends.
     """
     segments: list[Segment] = []
-    first_s = onsets_s[0] if onsets_s else None
-    tolerance_s = 0.5 / sfreq_hz
+    tolerance_s = max(0.5 / sfreq_hz, 0.5 / SFREQ_OUT_HZ)
+    first_s = end_s = 0.0
     for index, onset_s in enumerate(onsets_s):
-        if onset_s is None or first_s is None:
+        if onset_s is None:
             raise IngestError(f"Data record {index + 1} of an interrupted file (EDF+D) has no onset. Fetch it again.")
-        start = index * record_samples
-        if segments:
+        if index == 0:
+            first_s = end_s = onset_s
+        gap_s = onset_s - end_s
+        end_s = onset_s + record_samples / sfreq_hz
+        if gap_s < -tolerance_s:
+            raise IngestError(f"Data record {index + 1} starts {-gap_s:.3f} s before the record before it ends.")
+        if segments and gap_s <= tolerance_s:
             last = segments[-1]
-            gap_s = onset_s - first_s - (last.onset_s + last.n_samples / sfreq_hz)
-            if gap_s < -tolerance_s:
-                raise IngestError(f"Data record {index + 1} starts {-gap_s:.3f} s before the record before it ends.")
-            if gap_s <= tolerance_s:
-                segments[-1] = Segment(last.start_sample, last.n_samples + record_samples, last.onset_s)
-                continue
-        segments.append(Segment(start, record_samples, onset_s - first_s))
+            segments[-1] = Segment(last.start_sample, last.n_samples + record_samples, last.onset_s)
+        else:
+            segments.append(Segment(index * record_samples, record_samples, onset_s - first_s))
     return tuple(segments)
 
 

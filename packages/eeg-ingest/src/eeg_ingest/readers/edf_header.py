@@ -162,7 +162,7 @@ def _read_signals(raw: bytes, n_signals: int) -> tuple[EdfSignal, ...]:
 
 
 def _number(raw: bytes, what: str) -> float:
-    text = raw.split(b"\x00")[0].decode("latin-1").strip()
+    text = raw.split(b"\x00")[0].decode("latin-1").strip().replace(",", ".")  # as some languages write 0.5
     value = float(text) if _NUMBER.fullmatch(text) else math.nan
     if not math.isfinite(value):
         raise IngestError(f"The header's {what} is no number: found {text!r}. Fetch the file again.")
@@ -181,12 +181,17 @@ def filter_edges_hz(prefilter: str, sfreq_hz: float) -> tuple[float | None, floa
 
     None for an edge that is absent, not positive or not below half the rate, and for both if they cross.
     """
-    edges: list[float | None] = []
-    for key in ("HP", "LP"):
+
+    def edge(key: str) -> float:
         match = re.search(rf"{key}\s*:?\s*([0-9]*\.?[0-9]+)\s*(Hz)?", prefilter, re.IGNORECASE)
-        value = float(match.group(1)) if match else 0.0
-        edges.append(value if 0 < value < sfreq_hz / 2 else None)
-    highpass, lowpass = edges
-    if highpass is not None and lowpass is not None and highpass >= lowpass:
+        return float(match.group(1)) if match else 0.0
+
+    return sound_edges_hz(edge("HP"), edge("LP"), sfreq_hz)
+
+
+def sound_edges_hz(highpass_hz: float, lowpass_hz: float, sfreq_hz: float) -> tuple[float | None, float | None]:
+    """The edges as `filter_edges_hz` returns them, from numbers of which NaN and 0 say nothing."""
+    high, low = (edge if 0 < edge < sfreq_hz / 2 else None for edge in (highpass_hz, lowpass_hz))
+    if high is not None and low is not None and high >= low:
         return None, None
-    return highpass, lowpass
+    return high, low

@@ -130,7 +130,7 @@ def _xml(path: Path) -> Any:
         root = ElementTree.parse(path).getroot()
     except FileNotFoundError as error:
         raise IngestError(f"{path.name} is missing in {path.parent.name}. Fetch the folder again.") from error
-    except ElementTree.ParseError as error:
+    except (ElementTree.ParseError, LookupError, ValueError) as error:  # its encoding, and what defusedxml forbids
         raise IngestError(f"{path.name} in {path.parent.name} is no XML: {error}. Fetch it again.") from error
     for element in root.iter():
         element.tag = str(element.tag).rpartition("}")[2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 import warnings
 import weakref
@@ -17,16 +18,16 @@ from mne.io.constants import FIFF
 from eeg_ingest.channel_types import common_reference, parse_labels
 from eeg_ingest.readers.cnt_header import cnt_data_format
 from eeg_ingest.readers.completeness import check_brainvision, check_fif
-from eeg_ingest.readers.detect import recording_files, vhdr_companions
+from eeg_ingest.readers.detect import recording_files, vhdr_companions, vhdr_text
 from eeg_ingest.readers.eeglab import open_eeglab
-from eeg_ingest.readers.gdf_header import read_gdf_header
 from eeg_ingest.readers.mne_raw import MneRecording, reading_by_mne, short
 from eeg_ingest.recording import Channel, ChannelType, IngestError
-from eeg_ingest.units import UV_PER_UNIT, amplitude_uv, is_plausible, likely_unit, settle_unit, voltage_unit
+from eeg_ingest.units import UV_PER_UNIT, replaced_unit, settle_unit, voltage_unit
 
-_SUFFIXES = {"gdf": ".gdf", "brainvision": ".vhdr", "eeglab": ".set", "fif": ".fif", "neuroscan-cnt": ".cnt"}
+_SUFFIXES = {"brainvision": ".vhdr", "eeglab": ".set", "fif": ".fif", "neuroscan-cnt": ".cnt"}
 _TYPED = ("fif", "eeglab", "neuroscan-cnt")  # formats that say which channels are EEG
 _TYPES: dict[str, ChannelType] = {"eeg": "eeg", "eog": "eog", "ecg": "ecg", "emg": "emg", "stim": "stim"}
+_MAX_RECOMPUTED_BYTES = 2e9  # beyond this MNE has only the header's count of samples for Neuroscan files
 _UNIT_OF_POWER = {0: "V", -3: "mV", -6: "uV", -9: "nV"}
 
 
@@ -34,16 +35,12 @@ def open_with_mne(path: Path, kind: str, unit: str | None, *, overrule: bool = F
     """Open a file of format `kind` lazily. Raises IngestError, with MNE's reason, if MNE cannot."""
     if kind == "brainvision":
         _check_companions(path)
-    units: tuple[str | None, ...] | None = None
     constant = kind in ("fif", "eeglab")
-    if kind == "gdf":
-        header = read_gdf_header(path)
-        units, constant = header.units, header.by_openvibe
     readable, folder = _with_suffix(path, _SUFFIXES[kind])
     try:
         with warnings.catch_warnings(record=True) as caught, reading_by_mne(f"this {kind} file"):
             warnings.simplefilter("always")
-            recording = _wrap(_open(kind)(readable), path, kind, unit, units, constant=constant, overrule=overrule)
+            recording = _wrap(_open(kind)(readable), path, kind, unit, constant=constant, overrule=overrule)
     except IngestError:
         if folder:
             folder.cleanup()
@@ -64,11 +61,7 @@ def _check_companions(path: Path) -> None:
 
 
 def _open(kind: str) -> Callable[[Path], Any]:
-    return {"gdf": _gdf, "brainvision": _brainvision, "eeglab": open_eeglab, "fif": _fif, "neuroscan-cnt": _cnt}[kind]
-
-
-def _gdf(path: Path) -> Any:
-    return mne.io.read_raw_gdf(path, preload=False, verbose="ERROR")
+    return {"brainvision": _brainvision, "eeglab": open_eeglab, "fif": _fif, "neuroscan-cnt": _cnt}[kind]
 
 
 def _brainvision(path: Path) -> Any:
@@ -82,23 +75,45 @@ def _fif(path: Path) -> Any:
 
 
 def _cnt(path: Path) -> Any:
-    data_format = cnt_data_format(path)
-    return mne.io.read_raw_cnt(path, data_format=data_format, preload=False, verbose="ERROR")
+    return mne.io.read_raw_cnt(
+        path,
+        data_format=cnt_data_format(path),
+        recompute_n_samples=path.stat().st_size < _MAX_RECOMPUTED_BYTES,  # the header's count is often wrong
+        preload=False,
+        verbose="ERROR",
+    )
 
 
 def _with_suffix(path: Path, suffix: str) -> tuple[Path, tempfile.TemporaryDirectory[str] | None]:
-    """A path that ends in `suffix`, which MNE insists on: the file itself, or a link in a temporary folder."""
+    """A path that ends in `suffix`, which MNE insists on: the file itself, or a link in a temporary folder.
+
+    It insists on `.fdt` too, where files that were named on a system that ignores case may have `.FDT`; and on
+    BrainVision markers in UTF-8, so that those in Latin-1 are copied.
+    """
     suffix = ".fif.gz" if suffix == ".fif" and _is_gzip(path) else suffix
-    if path.name.endswith(suffix):
+    companions = vhdr_companions(path) if suffix == ".vhdr" else recording_files(path)[1:]
+    recoded = {file: text for file in companions[1:] if (text := _latin_1(file))} if suffix == ".vhdr" else {}
+    if path.name.endswith(suffix) and not recoded and not any(file.suffix == ".FDT" for file in companions):
         return path, None
     folder = tempfile.TemporaryDirectory(prefix="eeg-ingest-")
     link = Path(folder.name) / f"{path.stem}{suffix}"
     link.symlink_to(path.resolve())
-    companions = vhdr_companions(path) if suffix == ".vhdr" else recording_files(path)[1:]
     for file in companions:
-        if not (Path(folder.name) / file.name).exists():
-            (Path(folder.name) / file.name).symlink_to(file.resolve())
+        target = Path(folder.name) / (f"{file.stem}.fdt" if file.suffix == ".FDT" else file.name)
+        if file in recoded:
+            target.write_text(recoded[file], encoding="utf-8")
+        elif not target.exists():
+            target.symlink_to(file.resolve())
     return link, folder
+
+
+def _latin_1(markers: Path) -> str | None:
+    """The text of a marker file that is no UTF-8, made to say that it is; None for one that is."""
+    try:
+        markers.read_bytes().decode("utf-8")
+    except UnicodeDecodeError:
+        return re.sub(r"(?im)^Codepage=.*$", "Codepage=UTF-8", vhdr_text(markers))
+    return None
 
 
 def _is_gzip(path: Path) -> bool:
@@ -111,15 +126,14 @@ def _wrap(
     path: Path,
     kind: str,
     unit: str | None,
-    units: tuple[str | None, ...] | None,
     *,
     constant: bool,
     overrule: bool,
 ) -> MneRecording:
     """Give channels their types and units. `constant`: the format or its writer sets the unit, not the recorder."""
     labels = [str(name) for name in raw.ch_names]
-    types = _types(raw, labels, typed=kind in _TYPED)
-    declared = units or tuple(_declared_unit(raw, index, kind) for index in range(len(labels)))
+    types = _types(raw, labels, kind)
+    declared = tuple(_declared_unit(raw, index, kind) for index in range(len(labels)))
     types = ["misc" if t == "eeg" and u == "other" else t for t, u in zip(types, declared, strict=True)]
     given = {u for t, u in zip(types, declared, strict=True) if t == "eeg"}
     constant = constant and given == {"V" if kind == "fif" else "uV"}
@@ -130,7 +144,7 @@ def _wrap(
         if channel_type == "eeg":
             settled = settle_unit(label, settled, unit, overrule=overrule or constant)
         if settled:
-            factors[index] = UV_PER_UNIT[settled] / _volt_per_number(raw, kind, index, unit_declared)
+            factors[index] = UV_PER_UNIT[settled] / _volt_per_number(raw, kind, index)
         read_as.append(settled)
     sfreq_hz = float(raw.info["sfreq"])
     highpass, lowpass = float(raw.info["highpass"]), float(raw.info["lowpass"])
@@ -145,27 +159,29 @@ def _wrap(
         )
         for label, channel_type, read in zip(labels, types, read_as, strict=True)
     )
+    bad = [label for label, of in zip(labels, types, strict=True) if of == "eeg" and label in raw.info["bads"]]
     recording = MneRecording(
         raw,
         format=kind,
         channels=channels,
         uv_per_value=factors,
+        block_samples=raw._raw_extras[0]["channel_offset"] if kind == "neuroscan-cnt" else 1,
         files=tuple(dict.fromkeys([str(path), *(str(file) for file in recording_files(path))])),
         reference=common_reference([channel.name for channel in channels if channel.type == "eeg"]),
-        warnings=[],
+        warnings=[f"the file marks channels as bad: {', '.join(bad)}"] if bad else [],
     )
     if constant and unit is None:
-        _correct_constant_unit(recording, str(given.pop()))
+        _replace_unit(recording, str(given.pop()))
     return recording
 
 
-def _types(raw: Any, labels: list[str], *, typed: bool) -> list[ChannelType]:
+def _types(raw: Any, labels: list[str], kind: str) -> list[ChannelType]:
     """The file's type where it has one, corrected by labels that say more (`EOG1` among the EEG of an EEGLAB file)."""
     types: list[ChannelType] = []
     for label, of_mne in zip(parse_labels(labels), raw.get_channel_types(), strict=True):
         known = _TYPES.get(of_mne, "misc")
-        if known == "eeg":
-            known = label.type or ("eeg" if typed else "misc")
+        if known == "eeg" or kind == "brainvision":  # a BrainVision header has units, and no types
+            known = label.type or ("eeg" if kind in _TYPED else "misc")
         types.append(known)
     return types
 
@@ -182,31 +198,25 @@ def _declared_unit(raw: Any, index: int, kind: str) -> str | None:
     return "uV"  # EEGLAB by convention, Neuroscan by its calibration
 
 
-def _volt_per_number(raw: Any, kind: str, index: int, declared: str | None) -> float:
-    """What MNE multiplied the file's numbers with. It takes FIF for V, and GDF too unless it says exactly `uV`."""
-    if kind == "gdf":
-        return float(raw._raw_extras[0]["units"][index])
-    return 1.0 if kind == "fif" else UV_PER_UNIT[str(declared)] * 1e-6
+def _volt_per_number(raw: Any, kind: str, index: int) -> float:
+    """What MNE multiplied the file's numbers with: nothing for FIF, which it takes for V."""
+    if kind == "brainvision":
+        return float(raw.info["chs"][index]["range"])  # 1 for a unit that it does not know, as it spells it
+    return 1.0 if kind == "fif" else 1e-6
 
 
-def _correct_constant_unit(recording: MneRecording, declared: str) -> None:
-    """Where a file is no EEG in the unit that its writer always sets, read it in the one that makes it EEG; warn."""
-    amplitude = amplitude_uv(recording)
-    if amplitude is None or is_plausible(amplitude):
+def _replace_unit(recording: MneRecording, declared: str) -> None:
+    """Read the EEG in another unit where `declared`, which the format or its writer always sets, makes none; warn."""
+    found = replaced_unit(recording, declared)
+    if found is None:
         return
-    better = likely_unit(amplitude, declared)
-    if better is None:
-        return
-    factor = UV_PER_UNIT[better] / UV_PER_UNIT[declared]
+    better, warning = found
     eeg = [index for index, channel in enumerate(recording.channels) if channel.type == "eeg"]
-    recording.uv_per_value[eeg] *= factor
+    recording.uv_per_value[eeg] *= UV_PER_UNIT[better] / UV_PER_UNIT[declared]
     recording.channels = tuple(
         replace(channel, unit=better) if channel.type == "eeg" else channel for channel in recording.channels
     )
-    recording.warnings.append(
-        f"read in {better}: the file says {declared}, as its writer always does, and would fluctuate by "
-        f"{amplitude:.3g} µV; in {better} it is {amplitude * factor:.3g} µV. Declare `unit: {better}` to confirm"
-    )
+    recording.warnings.append(warning)
 
 
 def _worth_telling(caught: list[warnings.WarningMessage]) -> list[str]:
@@ -214,8 +224,8 @@ def _worth_telling(caught: list[warnings.WarningMessage]) -> list[str]:
     texts = []
     for warning in caught:
         text = short(warning.message if isinstance(warning.message, Warning) else RuntimeError(str(warning.message)))
-        # of no news: MNE's plans and naming rules, and GDF units, which are read without it
-        silent = "naming conventions" in text or "Unsupported physical dimension" in text
+        # of no news: MNE's plans and naming rules, and its arithmetic on positions that a file lacks
+        silent = re.search("naming conventions|encountered in", text)
         if silent or issubclass(warning.category, (FutureWarning, DeprecationWarning)):
             continue
         texts.append(text)

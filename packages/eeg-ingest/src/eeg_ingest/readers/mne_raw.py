@@ -16,8 +16,9 @@ from eeg_ingest.readers.edf_events import trigger_events
 from eeg_ingest.recording import Channel, Event, IngestError, Recording, Segment
 
 _BLOCK_S = 60.0
-# Annotations that mark a cut of no length (EEGLAB, mne.concatenate_raws, BrainVision's "New Segment/")
-_CUT = re.compile(r"boundary|EDGE boundary|BAD boundary|New Segment/.*", re.IGNORECASE)
+# Annotations that mark a cut of no length (EEGLAB, where -99 stands for it among numbers; mne.concatenate_raws,
+# BrainVision's "New Segment/")
+_CUT = re.compile(r"boundary|-99(\.0)?|EDGE boundary|BAD boundary|New Segment/.*", re.IGNORECASE)
 _OF_MNE = re.compile(r"(BAD|EDGE) boundary|BAD_ACQ_SKIP", re.IGNORECASE)  # marks of MNE, no events of the recording
 _SKIP = re.compile(r"BAD_ACQ_SKIP", re.IGNORECASE)  # a stretch that was never recorded; MNE fills it with zeros
 
@@ -35,14 +36,17 @@ def reading_by_mne(what: str) -> Iterator[None]:
 
 def short(error: BaseException) -> str:
     """The message of an error or a warning on one line of at most 200 characters."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = " ".join(str(error).split())
+    if not text or isinstance(error, LookupError | TypeError | AttributeError):  # their messages are no sentences
+        text = f"{type(error).__name__} {text}".strip()
     return text if len(text) <= 200 else text[:197] + "..."
 
 
 class MneRecording(Recording):
     """A file behind an `mne.io.Raw` (C channels, S samples) that reads its samples when asked.
 
-    `uv_per_value` (C,) turns what MNE returns into µV.
+    `uv_per_value` (C,) turns what MNE returns into µV. Samples are asked for in whole blocks of `block_samples`: of
+    Neuroscan files that hold each channel in runs (its ChannelOffset), MNE cannot read a part of a run.
     """
 
     def __init__(
@@ -52,12 +56,14 @@ class MneRecording(Recording):
         format: str,  # noqa: A002  the field's name in Recording
         channels: tuple[Channel, ...],
         uv_per_value: npt.NDArray[np.float64],
+        block_samples: int,
         files: tuple[str, ...],
         reference: str | None,
         warnings: list[str],
     ) -> None:
         self.raw = raw
         self.uv_per_value = uv_per_value
+        self._block_samples = block_samples
         sfreq_hz = float(raw.info["sfreq"])
         marks = _marks(raw)
         events = [event for event in marks if not _OF_MNE.fullmatch(event.label)]
@@ -80,8 +86,11 @@ class MneRecording(Recording):
         if start_sample == stop_sample or not channels:
             return np.empty((len(channels), stop_sample - start_sample), dtype=np.float32)
         picks = list(channels)
+        first = start_sample // self._block_samples * self._block_samples
+        last = min(-(-stop_sample // self._block_samples) * self._block_samples, self.raw.n_times)
         with reading_by_mne(f"samples {start_sample} to {stop_sample}"):
-            values = self.raw.get_data(picks=picks, start=start_sample, stop=stop_sample, verbose="ERROR")
+            values = self.raw.get_data(picks=picks, start=first, stop=last, verbose="ERROR")
+            values = values[:, start_sample - first : stop_sample - first]
         with np.errstate(over="ignore"):  # beyond float32 a sample is infinite, which the quality numbers show
             return np.asarray(values * self.uv_per_value[picks, None], dtype=np.float32)
 

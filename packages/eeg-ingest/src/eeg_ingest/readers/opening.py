@@ -6,6 +6,7 @@ from pathlib import Path
 
 from eeg_ingest.readers.detect import detect_format
 from eeg_ingest.readers.edf import EdfRecording
+from eeg_ingest.readers.gdf import GdfRecording
 from eeg_ingest.readers.mff import MffRecording
 from eeg_ingest.readers.mne_formats import open_with_mne
 from eeg_ingest.recording import IngestError, Recording
@@ -28,7 +29,7 @@ def open_recording(path: Path, *, unit: str | None = None) -> Recording:
         recording = _open(path, kind, unit)
     except UnitConflictError as conflict:
         recording = _overrule(path, kind, unit, conflict)
-    units = {channel.unit for channel in recording.channels if channel.type == "eeg"}
+    units = {channel.unit for channel in recording.channels if channel.type == "eeg" and channel.unit is not None}
     if len(units) == 1:
         warning = judge_amplitude(amplitude_uv(recording), str(units.pop()))
         if warning:
@@ -39,6 +40,8 @@ def open_recording(path: Path, *, unit: str | None = None) -> Recording:
 def _open(path: Path, kind: str, unit: str | None, *, overrule: bool = False) -> Recording:
     if kind in ("edf", "bdf"):
         return EdfRecording(path, unit, overrule=overrule)
+    if kind == "gdf":
+        return GdfRecording(path, unit, overrule=overrule)
     if kind == "egi-mff":
         return MffRecording(path, unit)
     return open_with_mne(path, kind, unit, overrule=overrule)
