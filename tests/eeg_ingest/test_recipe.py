@@ -81,7 +81,7 @@ def test_mistakes_beside_a_recipe_are_told_together(tmp_path: Path) -> None:
         )
     assert error.value.mistakes == (
         "sources[0].recipe: expected a recipe of this package, found 'sienna'. Did you mean 'siena'?",
-        "sources[0].unit: expected uV, mV, V or nV, found 'volts'.",
+        "sources[0].unit: expected uV, mV, V, nV or auto, found 'volts'.",
         "sources[1].path: expected a value, found nothing. Add the key.",
         "sources[1].channels.drop[0]: expected text, found 1. Put it in quotes.",
         "sources[1].expcted: unknown key. Did you mean 'expected'?",
