@@ -107,7 +107,14 @@ def test_the_list_and_one_recipe() -> None:
     assert table[0].split() == ["recipe", "subjects", "hours", "title,", "access"]
     assert [line.split()[0] for line in table[1:]] == list(recipe_names())
     text = run("siena")
-    for part in ("PhysioNet", "10.3390/pr8070846", "- recipe: siena", "recordings: 41", "--task seizure", "CC-BY-4.0"):
+    for part in (
+        "physionet.org",
+        "10.3390/pr8070846",
+        "- recipe: siena",
+        "recordings: 41",
+        "--task seizure",
+        "CC-BY-4.0",
+    ):
         assert part in text
     assert json.loads(run("siena", "--json"))["keys"]["line_freq_hz"] == 50
 

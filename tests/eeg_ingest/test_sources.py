@@ -243,6 +243,8 @@ def test_the_schema_knows_every_key_and_refuses_others() -> None:
     schema = Sources.model_json_schema(by_alias=True)
     assert schema["required"] == ["sources"]
     assert all(part["additionalProperties"] is False for part in [schema, *schema["$defs"].values()])
+    assert schema["$defs"]["Source"]["required"] == ["path"]
+    assert schema["$defs"]["Source"]["anyOf"] == [{"required": ["name"]}, {"required": ["recipe"]}]
     source = schema["$defs"]["Source"]["properties"]
     assert set(source) == set(Source.model_fields)
     assert all("description" in key for key in source.values())
