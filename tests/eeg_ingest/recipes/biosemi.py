@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyedflib
 
-from tests.eeg_ingest.recipes.mimic import Channel, Mimic, Stored, eeg, write_edf
+from tests.eeg_ingest.recipes.published import Channel, Mimic, Stored, eeg, write_edf
 
 BIOSEMI = (
     "Fp1 AF7 AF3 F1 F3 F5 F7 FT7 FC5 FC3 FC1 C1 C3 C5 T7 TP7 CP5 CP3 CP1 P1 P3 P5 P7 P9 PO7 PO3 O1 Iz Oz POz Pz CPz "

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyedflib
 
-from tests.eeg_ingest.recipes.mimic import Channel, Mimic, Stored, eeg, noise_uv, write_edf
+from tests.eeg_ingest.recipes.published import Channel, Mimic, Stored, eeg, noise_uv, write_edf
 
 SIENA = tuple(
     "FP1 F3 C3 P3 O1 F7 T3 T5 FC1 FC5 CP1 CP5 F9 FZ CZ PZ FP2 F4 C4 P4 O2 F8 T4 T6 FC2 FC6 CP2 CP6 F10".split()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from eeg_ingest.recipe import load_recipe
 
-from tests.eeg_ingest.recipes.mimic import Mimic, Stored, eeg, write_cnt
+from tests.eeg_ingest.recipes.published import Mimic, Stored, eeg, write_cnt
 
 FILE = (
     "FP1 FPZ FP2 AF3 AF4 F7 F5 F3 F1 FZ F2 F4 F6 F8 FT7 FC5 FC3 FC1 FCZ FC2 FC4 FC6 FT8 T7 C5 C3 C1 CZ C2 C4 C6 T8 M1 "

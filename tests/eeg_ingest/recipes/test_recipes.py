@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from eeg_ingest.workers import Workers
 from eeg_store import QUALITY_MEASURES, Store, WindowReader
 
 from tests.eeg_ingest.recipes import biosemi, physionet, seed
-from tests.eeg_ingest.recipes.mimic import Mimic, Stored
+from tests.eeg_ingest.recipes.published import Mimic, Stored
 
 MIMICS = {mimic.recipe: mimic for module in (physionet, biosemi, seed) for mimic in module.MIMICS}
 RECORDINGS = [(recipe, file) for recipe, mimic in MIMICS.items() for file in mimic.stored]
@@ -44,8 +45,12 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     return Built(store, {row["recording"]: row for row in store.recordings().to_pylist()}, store.failures().to_pylist())
 
 
-def test_every_recipe_has_a_mimic() -> None:
-    assert sorted(MIMICS) == list(recipe_names())
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_has_a_mimic_and_a_row_in_the_docs(name: str) -> None:
+    here = Path(__file__).parent
+    assert name in MIMICS or f'ingest("{name}"' in (here / f"test_{name}.py").read_text(encoding="utf-8")
+    page = (here.parents[2] / "docs" / "recipes.md").read_text(encoding="utf-8")
+    assert page.count(f"\n| `{name}` | ") == 1
 
 
 @pytest.mark.parametrize("mimic", MIMICS.values(), ids=MIMICS)

@@ -14,7 +14,7 @@ _COUNT = re.compile(r"Number of Seizures in File:\s*(\d+)")
 _EDGE = re.compile(r"Seizure\s*\d*\s*(Start|End) Time:\s*(\d+)\s*sec", re.IGNORECASE)
 
 
-def read_labels(path: Path, groups: Mapping[str, str | None], recording: Recording) -> FileLabels:
+def read_labels(path: Path, groups: Mapping[str, str | None], source_path: Path, recording: Recording) -> FileLabels:
     """Return the seizures of the recording at `path`. Raises IngestError where the summary is missing or unclear."""
     summary = path.parent / f"{groups['subject']}-summary.txt"
     try:

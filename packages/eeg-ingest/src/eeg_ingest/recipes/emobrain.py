@@ -13,7 +13,7 @@ _CLASSES = "IAPS_Classes_EEG_fNIRS.txt"
 _SESSIONS = 3
 
 
-def read_labels(path: Path, groups: Mapping[str, str | None], recording: Recording) -> FileLabels:
+def read_labels(path: Path, groups: Mapping[str, str | None], source_path: Path, recording: Recording) -> FileLabels:
     """Return the blocks of the recording at `path`. Raises IngestError where a file is missing or unclear."""
     marks = _lines(_beside(path.parent, f"{path.name}.mrk"), path)
     samples = [int(match[1]) for line in marks if (match := re.match(r"\s*(\d+)(?![\w.])", line))]

@@ -24,7 +24,7 @@ _CLIPS = {
 _EMOTIONS = {str(clip): emotion for emotion, clips in _CLIPS.items() for clip in clips}
 
 
-def read_labels(path: Path, groups: Mapping[str, str | None], recording: Recording) -> FileLabels:
+def read_labels(path: Path, groups: Mapping[str, str | None], source_path: Path, recording: Recording) -> FileLabels:
     """Return the clips of the recording at `path`. Raises IngestError where `evt.bdf` is missing."""
     marks = path.parent / "evt.bdf"
     if not marks.is_file():

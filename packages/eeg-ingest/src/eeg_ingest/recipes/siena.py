@@ -31,7 +31,7 @@ class _Seizure:
     warning: str | None
 
 
-def read_labels(path: Path, groups: Mapping[str, str | None], recording: Recording) -> FileLabels:
+def read_labels(path: Path, groups: Mapping[str, str | None], source_path: Path, recording: Recording) -> FileLabels:
     """Return the seizures of the recording at `path`. Raises IngestError where the list is missing or unclear."""
     table = path.parent / f"Seizures-list-{groups['subject']}.txt"
     try:
