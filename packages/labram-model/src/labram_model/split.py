@@ -51,8 +51,8 @@ def divide(split: Split, labelled: Labelled, classes: Sequence[str]) -> Division
         windows = {name: windows_of(split, name, labelled) for name in SPLITS}
         _check_apart(split, labelled)
         subjects = {name: tuple(sorted({window.subject for window in windows[name]})) for name in SPLITS}
-    if left := len(labelled.windows) - sum(map(len, windows.values())):
-        logger.info("%d of %d windows belong to no split.", left, len(labelled.windows))
+    if unused := len(labelled.windows) - sum(map(len, windows.values())):
+        logger.info("%d of %d windows belong to no split.", unused, len(labelled.windows))
     for name in SPLITS:
         found = {window.label for window in windows[name]}
         if missing := [known for index, known in enumerate(classes) if index not in found]:
