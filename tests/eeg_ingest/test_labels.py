@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from eeg_ingest.events import FileLabels, event_rows, read_labels, rename_annotations
 from eeg_ingest.file import StoredSegment
-from eeg_ingest.labels import AnnotationLabels, PathLabels, TableLabels
-from eeg_ingest.recording import Event, IngestError
+from eeg_ingest.labels import AnnotationLabels, AnyLabels, PathLabels, TableLabels
+from eeg_ingest.recording import Event, IngestError, Recording, Segment
 from eeg_ingest.tables import read_table
 from hypothesis import given
 from hypothesis import strategies as st
+
+
+class Minute(Recording):
+    """A recording of 60 s at 100 Hz, in segments of (seconds, onset), that is never read."""
+
+    def __init__(self, *segments: tuple[float, float]) -> None:
+        self.segments = tuple(Segment(0, round(100 * length_s), onset_s) for length_s, onset_s in segments or [(60, 0)])
+        self.sfreq_hz = 100.0
+
+    def read_uv(self, channels: Sequence[int], start_sample: int, stop_sample: int) -> NoReturn:
+        raise AssertionError("labels need no samples")
 
 
 def _table(**keys: Any) -> TableLabels:
@@ -20,9 +32,13 @@ def _table(**keys: Any) -> TableLabels:
 
 
 def _read(
-    label: AnnotationLabels | PathLabels | TableLabels, file: Path, source: Path | None = None, **groups: str | None
+    label: AnyLabels,
+    file: Path,
+    source: Path | None = None,
+    recording: Recording | None = None,
+    **groups: str | None,
 ) -> FileLabels:
-    return read_labels([label], groups, file, source or file.parent)
+    return read_labels([label], groups, file, source or file.parent, recording or Minute())
 
 
 def _write(path: Path, text: str, encoding: str = "utf-8") -> Path:
@@ -34,8 +50,8 @@ def _write(path: Path, text: str, encoding: str = "utf-8") -> Path:
 def test_annotations_keep_their_labels_or_get_new_ones() -> None:
     label = AnnotationLabels.model_validate({"from": "annotations", "rename": {"T0": "rest"}})
     events = [Event(0.0, 4.2, "T0"), Event(4.2, 4.1, "T1")]
-    assert rename_annotations([label], events) == [Event(0.0, 4.2, "rest"), Event(4.2, 4.1, "T1")]
-    assert rename_annotations([], events) == events
+    assert rename_annotations([label], {}, events) == [Event(0.0, 4.2, "rest"), Event(4.2, 4.1, "T1")]
+    assert rename_annotations([], {}, events) == events
 
 
 def test_the_path_labels_the_whole_recording(tmp_path: Path) -> None:

@@ -87,8 +87,14 @@ sources:
             "channels: {montage: biosemi46}",
             "sources[0].channels.montage: expected a montage of MNE, found 'biosemi46'. Did you mean 'biosemi64'?",
         ),
-        ("labels: {from: pth}", "sources[0].labels.from: expected annotations, path or table, found 'pth'."),
-        ("labels: {rename: {}}", "sources[0].labels.from: expected annotations, path or table, found nothing."),
+        (
+            "labels: {from: pth}",
+            "sources[0].labels.from: expected annotations, path, table, flags, trials or recipe, found 'pth'.",
+        ),
+        (
+            "labels: {rename: {}}",
+            "sources[0].labels.from: expected annotations, path, table, flags, trials or recipe, found nothing.",
+        ),
         (
             "labels: [{from: annotations}, {from: path, groop: x}]",
             "sources[0].labels[1].groop: unknown key. Did you mean 'group'?",
@@ -204,7 +210,7 @@ def test_the_spec_holds_what_changes_the_data_and_nothing_else(tmp_path: Path) -
 
 def test_the_example_is_valid_and_shows_every_key(tmp_path: Path) -> None:
     sources = _load(tmp_path, EXAMPLE)
-    assert [type(label) for label in sources[0].labels] == [PathLabels, TableLabels]
+    assert [type(label) for label in sources[1].labels] == [PathLabels, TableLabels]
     for model in (Source, TableLabels):
         for name, field in model.model_fields.items():
             assert f"{field.alias or name}:" in EXAMPLE
@@ -215,7 +221,7 @@ def test_the_schema_knows_every_key_and_refuses_others() -> None:
     assert schema["required"] == ["sources"]
     assert all(part["additionalProperties"] is False for part in [schema, *schema["$defs"].values()])
     source = schema["$defs"]["Source"]["properties"]
-    assert set(source) == {"name", "path", "files", "subject", "line_freq_hz", "unit", "channels", "labels", "licence"}
+    assert set(source) == set(Source.model_fields)
     assert all("description" in key for key in source.values())
     assert {"array", "string"} <= {option.get("type") for option in source["files"]["anyOf"]}
 

@@ -14,6 +14,7 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
+    ConfigDict,
     Field,
     ValidationError,
     ValidationInfo,
@@ -22,8 +23,9 @@ from pydantic import (
 
 from eeg_ingest.errors import UsageError
 from eeg_ingest.facts import About, Expected
-from eeg_ingest.labels import AnnotationLabels, Labels, PathLabels, TableLabels, mistakes_of_label
+from eeg_ingest.labels import KINDS, Labels, mistakes_of_label
 from eeg_ingest.mistakes import Keys, Mistake, NotEmpty, OneOrList, describe, expected, read_yaml, suggest
+from eeg_ingest.recipe import fill_in_recipes
 
 MICRO = "[\u00b5\u03bc]"  # two code points look like µ
 UNITS = ("uV", "mV", "V", "nV")
@@ -92,17 +94,34 @@ def _montage(value: str) -> str:
 class Channels(Keys):
     """How the channels of a source are called and chosen."""
 
+    names: tuple[str, ...] | None = Field(
+        default=None, description="Names of all channels in the order of the files, whose own names tell nothing."
+    )
     rename: dict[str, str] = Field(default={}, description="Names in the files to names in the store.")
-    drop: tuple[str, ...] = Field(default=(), description="Channels to leave out, by their name in the files.")
+    drop: tuple[str, ...] = Field(
+        default=(),
+        description="Channels to leave out, by their name in the files in any case, or by globs (EXG*).",
+    )
     montage: Annotated[str, AfterValidator(_montage)] | None = Field(
         default=None,
         description="Built-in montage of MNE, whose positions give cap names (A1, E1) their nearest 10-05 site.",
     )
 
 
+def _named_by_recipe(schema: dict[str, Any]) -> None:
+    schema["required"].remove("name")
+    schema["anyOf"] = [{"required": ["name"]}, {"required": ["recipe"]}]
+
+
 class Source(Keys):
     """One dataset."""
 
+    model_config = ConfigDict(json_schema_extra=_named_by_recipe)
+
+    recipe: str | None = Field(
+        default=None,
+        description="Recipe that gives all keys but `path`; keys written here override its own, null removes one.",
+    )
     name: Annotated[str, AfterValidator(_name)] = Field(description="Name in the store: letters, digits, ., _ and -.")
     path: Path = Field(
         description="Folder of the dataset, relative to this file; ~, ${NAME} and ${NAME:-default} are expanded."
@@ -167,9 +186,7 @@ _MODELS: dict[tuple[str, ...], type[BaseModel]] = {
     ("sources", "about"): About,
     ("sources", "channels"): Channels,
     ("sources", "expected"): Expected,
-    ("sources", "labels", "annotations"): AnnotationLabels,
-    ("sources", "labels", "path"): PathLabels,
-    ("sources", "labels", "table"): TableLabels,
+    **{("sources", "labels", kind): model for kind, model in KINDS.items()},
 }
 
 
@@ -185,6 +202,8 @@ def load_sources(path: Path) -> tuple[Source, ...]:
         raise SourcesError(path, [f"expected a YAML file, found that it cannot be read: {reason}."]) from None
     raw, mistakes = read_yaml(text)
     if not (mistakes and raw is None):
+        raw, unknown = fill_in_recipes(raw)
+        mistakes += unknown
         try:
             loaded = Sources.model_validate(raw, context={"folder": path.absolute().parent})
         except ValidationError as invalid:

@@ -67,8 +67,8 @@ def ingest(tasks: Sequence[IngestTask]) -> list[int | Failed | StoreFailed]:
 def _read_header(task: FileTask) -> Header:
     # Without the search for the mains, which reads samples all over the file: nothing in the header depends on it.
     file = _open(task, line_freq_hz=None)
-    read_labels(task.source.labels, task.groups, task.found.path, task.source.path)
     recording = file.recording
+    read_labels(task.source.labels, task.groups, task.found.path, task.source.path, recording)
     return Header(recording.format, recording.sfreq_hz, file.names, recording.reference, file.n_seconds)
 
 
@@ -81,6 +81,7 @@ def _open(task: FileTask, line_freq_hz: Any) -> HarmonizedFile:
         rename=rules.rename,
         drop=rules.drop,
         montage=rules.montage,
+        names=rules.names,
     )
 
 
@@ -90,7 +91,7 @@ def _ingest(task: IngestTask) -> int:
         return task.slot.n_seconds
     source = task.file.source
     file = _open(task.file, source.line_freq_hz)
-    labels = read_labels(source.labels, task.file.groups, task.file.found.path, source.path)
+    labels = read_labels(source.labels, task.file.groups, task.file.found.path, source.path, file.recording)
     n_beyond = 0
     with writing_store():
         writer = RecordingWriter(task.store, task.slot)
@@ -107,7 +108,7 @@ def _ingest(task: IngestTask) -> int:
         row["warnings"] += labels.warnings
         if fingerprint(task.file.files) != task.file.fingerprint:
             raise IngestError("The file changed while it was read: expected one content, found two. Build again.")
-        events = [*rename_annotations(source.labels, file.events), *labels.events]
+        events = [*rename_annotations(source.labels, task.file.groups, file.events), *labels.events]
         with writing_store():
             writer.commit(row, event_rows(events, labels.whole, file.segments))
     finally:

@@ -8,6 +8,6 @@ mne_formats.py GDF, BrainVision, EEGLAB, FIF, Neuroscan CNT: how MNE is asked, w
 """
 
 from eeg_ingest.readers.detect import detect_format, is_companion, recording_files
-from eeg_ingest.readers.opening import open_recording
+from eeg_ingest.readers.opening import open_recording, read_annotations
 
-__all__ = ["detect_format", "is_companion", "open_recording", "recording_files"]
+__all__ = ["detect_format", "is_companion", "open_recording", "read_annotations", "recording_files"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from eeg_ingest.readers.detect import detect_format
-from eeg_ingest.readers.edf import EdfRecording
+from eeg_ingest.readers.edf import EdfRecording, read_edf_annotations
 from eeg_ingest.readers.mff import MffRecording
 from eeg_ingest.readers.mne_formats import open_with_mne
-from eeg_ingest.recording import IngestError, Recording
+from eeg_ingest.recording import Event, IngestError, Recording
 from eeg_ingest.units import UV_PER_UNIT, UnitConflictError, amplitude_uv, is_plausible, judge_amplitude
 
 
@@ -34,6 +34,13 @@ def open_recording(path: Path, *, unit: str | None = None) -> Recording:
         if warning:
             recording.warnings.append(warning)
     return recording
+
+
+def read_annotations(path: Path) -> tuple[Event, ...]:
+    """Read the annotations of a file beside a recording, which may hold nothing else. Raises IngestError."""
+    if detect_format(path) in ("edf", "bdf"):
+        return tuple(read_edf_annotations(path))
+    return open_recording(path).events
 
 
 def _open(path: Path, kind: str, unit: str | None, *, overrule: bool = False) -> Recording:
