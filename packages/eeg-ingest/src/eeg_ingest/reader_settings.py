@@ -72,7 +72,9 @@ class Marks(Keys):
     """What the numbers of the channels are, and which channels (columns, rows of a matrix) mark events."""
 
     scale: float = Field(default=1.0, description="Number in the file x scale = `unit` of the source.")
-    flags: Columns = Field(default=(), description="Channels of 0 and 1: a run of 1 is an event with the name as label.")
+    flags: Columns = Field(
+        default=(), description="Channels of 0 and 1: a run of 1 is an event with the name as label."
+    )
     states: Columns = Field(default=(), description="Channels of classes: a run of one value is an event, its label.")
     triggers: Columns = Field(
         default=(), description="Channels of trigger codes: a rise of their sum is an event, the code its label."
@@ -174,6 +176,22 @@ class TargetSettings(TextLayout):
         return self
 
 
-ReaderSettings = Annotated[
-    MatlabSettings | TableSettings | ArffSettings | NpzSettings, Field(discriminator="format")
-]
+ReaderSettings = Annotated[MatlabSettings | TableSettings | ArffSettings | NpzSettings, Field(discriminator="format")]
+
+_FORMATS: dict[str, type[Keys]] = {
+    "matlab": MatlabSettings,
+    "table": TableSettings,
+    "arff": ArffSettings,
+    "npz": NpzSettings,
+}
+MODELS_OF_READERS: dict[tuple[str, ...], type[Keys]] = {
+    ("sources", "targets"): TargetSettings,
+    ("sources", "targets", "time"): Time,
+    ("sources", "targets", "columns_from"): ColumnsFrom,
+    ("sources", "reader", "table", "time"): Time,
+    ("sources", "reader", "table", "columns_from"): ColumnsFrom,
+    ("sources", "reader", "matlab", "events"): ArrayEvents,
+    ("sources", "reader", "npz", "events"): ArrayEvents,
+    **{("sources", "reader", name): model for name, model in _FORMATS.items()},
+}
+"""The model at each place of a sources.yaml, to tell mistakes by."""

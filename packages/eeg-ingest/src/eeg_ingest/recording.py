@@ -59,8 +59,8 @@ class Recording(ABC):
     """A continuous file (C channels, S samples).
 
     `sfreq_hz` is the rate of the channels that `read_uv` can read together: those whose `sfreq_hz` equals it.
-    `files` are all files that make up the recording, for hashing, the named one first. `clock_zero_s` is what the file's
-    own column of times says at its start, where it has one.
+    `files` are all files that make up the recording, for hashing, the named one first. `clock_zero_s` is the time of
+    the first sample in the file's own column of times, where it has one.
     """
 
     format: str

@@ -82,6 +82,7 @@ def _open(task: FileTask, line_freq_hz: Any) -> HarmonizedFile:
         drop=rules.drop,
         montage=rules.montage,
         names=rules.names,
+        settings=task.source.reader,
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -21,15 +20,6 @@ _LEAST_LOST = 0.75  # samples
 _BLOCK = 2**20
 
 Times = npt.NDArray[np.float64]
-
-
-class Clock(Protocol):
-    """A column that tells the time of each row."""
-
-    column: str
-
-    def seconds(self, values: Times) -> Times:
-        """Return the times of the next rows."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +102,9 @@ def unbroken_stretches(times_s: Times, sfreq_hz: float, where: str, warnings: li
                 starts.append(int(index))
                 longest_s = max(longest_s, lost_s)
     if len(starts) > 1:
-        warnings.append(f"{len(starts) - 1} gaps in the times, the longest of {longest_s:.3g} s: the signal is cut there")
+        warnings.append(
+            f"gaps in the times: {len(starts) - 1}, the longest of {longest_s:.3g} s; the signal is cut there"
+        )
     if n_repeated:
         warnings.append(f"{n_repeated} of {len(times_s)} times repeat the one before or go back")
     stops = [*starts[1:], len(times_s)]
@@ -131,5 +123,8 @@ def _lost_s(times_s: Times, index: int, start: int, sfreq_hz: float) -> float:
     """How far the clock gets ahead of the samples at a step: earliest stamps after it, against those before it."""
     look = int(_LOOK_S * sfreq_hz) + 1
     before, after = slice(max(start, index - look), index), slice(index, index + look)
-    ahead = [np.min(times_s[part] - np.arange(part.start, part.start + len(times_s[part])) / sfreq_hz) for part in (before, after)]
+    ahead = [
+        np.min(times_s[part] - np.arange(part.start, part.start + len(times_s[part])) / sfreq_hz)
+        for part in (before, after)
+    ]
     return float(ahead[1] - ahead[0])

@@ -7,15 +7,12 @@ from pathlib import Path
 
 from eeg_ingest.reader_settings import Marks, TextLayout
 from eeg_ingest.readers.clock import Counter, Stamps
+from eeg_ingest.readers.device_text import ENOBIO_RATE
 from eeg_ingest.readers.parsed import ParsedRecording
 from eeg_ingest.readers.table import read_table_recording
 from eeg_ingest.readers.text import open_text, split_cells
 from eeg_ingest.recording import IngestError
 from eeg_ingest.units import voltage_unit
-
-OPENBCI = re.compile(r"%OpenBCI Raw E[EX]G Data")
-MUSE = re.compile(r"(\ufeff)?timestamps,TP9,AF7,AF8,TP10\b")
-ENOBIO = re.compile(r"EEG sampling rate:\s*([\d.]+)", re.IGNORECASE)
 
 _RAILS_UV = (-187_499.99, 187_499.99)  # of the ADS1299 at gain 24, as the GUI writes them: -187500.02 and 187500.00
 _UV_PER_COUNT = 4.5e6 / 24 / (2**23 - 1)
@@ -34,7 +31,9 @@ def open_openbci(path: Path, unit: str | None) -> ParsedRecording:
     text, layout = "".join(header), TextLayout(skip_lines=len(header), comment="%")
     rate = re.search(r"%\s*Sample Rate\s*=\s*([\d.]+)", text, re.IGNORECASE)
     if rate is None:
-        raise IngestError(f"{path.name} cannot be read: expected a line '%Sample Rate = ...', found none. Fetch it again.")
+        raise IngestError(
+            f"{path.name} cannot be read: expected a line '%Sample Rate = ...', found none. Fetch it again."
+        )
     cells = split_cells(line.encode(), layout)
     titled = "sample index" in [cell.lower() for cell in cells]
     declared = re.search(r"%\s*Number of channels\s*=\s*(\d+)", text, re.IGNORECASE)
@@ -62,7 +61,7 @@ def open_openbci(path: Path, unit: str | None) -> ParsedRecording:
 
 
 def open_muse(path: Path, unit: str | None) -> ParsedRecording:
-    """Open a CSV file of muse-lsl: µV at the headset's rate, as the times tell it; rises of a column Marker are events."""
+    """Open a CSV file of muse-lsl: µV at the rate that the times tell; rises of a column Marker are events."""
     file = open_text(path, TextLayout())
     markers = tuple(name for name in file.columns if re.fullmatch(r"Marker\d*", name))
     return read_table_recording(
@@ -76,27 +75,23 @@ def open_muse(path: Path, unit: str | None) -> ParsedRecording:
     )
 
 
-def enobio_info(path: Path) -> Path:
-    """Return the description that Neuroelectrics' NIC writes beside a recording `x.easy`: `x.info`."""
-    return path.with_suffix(".info") if path.suffix.lower() == ".easy" else path.with_name(f"{path.name}.info")
-
-
 def open_enobio(path: Path, unit: str | None) -> ParsedRecording:
-    """Open an `.easy` file of an Enobio or Starstim by its `.info`: names, rate and unit; the trigger column is events."""
-    text = enobio_info(path).read_text(encoding="utf-8", errors="replace")
-    rate, dimension = ENOBIO.search(text), re.search(r"EEG units:\s*(\S+)", text, re.IGNORECASE)
+    """Open an `.easy` file of an Enobio by the `.info` beside it (names, rate, unit); triggers are events."""
+    info = path.with_suffix(".info")
+    text = info.read_text(encoding="utf-8", errors="replace")
+    rate, dimension = ENOBIO_RATE.search(text), re.search(r"EEG units:\s*(\S+)", text, re.IGNORECASE)
     names = re.findall(r"^\s*Channel \d+:\s*(.*\S)\s*$", text, re.MULTILINE)
     count = re.search(r"Number of EEG channels:\s*(\d+)", text, re.IGNORECASE)
     if rate is None or dimension is None or not names or (count and int(count[1]) != len(names)):
         raise IngestError(
-            f"{enobio_info(path).name} cannot be read: expected the rate, the unit and each channel's name, found them "
+            f"{info.name} cannot be read: expected the rate, the unit and each channel's name, found them "
             "incomplete. Fetch it again."
         )
     n_columns = _n_columns(path)
     if n_columns not in (len(names) + 2, len(names) + 5):
         raise IngestError(
-            f"{path.name} cannot be read: expected {len(names)} channels, perhaps 3 of acceleration, triggers and times, "
-            f"found {n_columns} columns. Fetch it and its .info again."
+            f"{path.name} cannot be read: expected {len(names)} channels, perhaps 3 of acceleration, triggers and "
+            f"times, found {n_columns} columns. Fetch it and its .info again."
         )
     layout = TextLayout(separator="tab")
     axes = ["acc x", "acc y", "acc z"][: n_columns - len(names) - 2]

@@ -17,7 +17,7 @@ from eeg_ingest.reader_settings import (
     TableSettings,
     TextLayout,
 )
-from eeg_ingest.readers.clock import Clock, Stamps, rate_of, unbroken_stretches
+from eeg_ingest.readers.clock import Counter, Stamps, rate_of, unbroken_stretches
 from eeg_ingest.readers.marks import MarkReader
 from eeg_ingest.readers.parsed import ParsedRecording, SampleFile, make_channels
 from eeg_ingest.readers.text import TextFile, open_text
@@ -50,7 +50,7 @@ def read_table_recording(
     *,
     names: Sequence[str] = (),
     states: Sequence[str] = (),
-    time: Clock | None = None,
+    time: Stamps | Counter | None = None,
     sfreq_hz: float | None = None,
     unit: str | None = None,
     declared: str | None = None,
@@ -83,15 +83,14 @@ def read_table_recording(
     segments: tuple[Segment, ...] = (Segment(0, samples.n_samples, 0.0),)
     zero_s, warnings = 0.0, file.warnings
     if time:
-        times_s, where = times.values()[:, 0], f"Column {time.column!r} of {path.name}"
-        sfreq_hz = rate_of(times_s, sfreq_hz, where)
+        times_s, where = times.values()[:, 0].view(np.float64), f"Column {time.column!r} of {path.name}"
+        if isinstance(time, Stamps):
+            sfreq_hz = rate_of(times_s, sfreq_hz, where)
         segments = unbroken_stretches(times_s, sfreq_hz, where, warnings)
         zero_s = float(times_s[0])
     if sfreq_hz is None:
         raise TypeError("either time or sfreq_hz")
-    channels, settled = make_channels(
-        labels, sfreq_hz, unit=unit, eeg=names, declared=declared, limits_uv=limits_uv
-    )
+    channels, settled = make_channels(labels, sfreq_hz, unit=unit, eeg=names, declared=declared, limits_uv=limits_uv)
     texts = [Channel(name, "misc", sfreq_hz, None) for name in file.columns if name in file.texts and name not in used]
     return ParsedRecording(
         path,
@@ -133,8 +132,10 @@ def open_arff(path: Path, settings: ArffSettings, unit: str | None) -> ParsedRec
     """Open an ARFF file: attributes are columns, nominal ones mark states. Raises IngestError if it is none."""
     names: list[str] = []
     nominal: list[str] = []
+    n_lines = 0
     with path.open(encoding="utf-8", errors="replace") as file:
-        for n_lines, line in enumerate(file, 1):
+        for line in file:
+            n_lines += 1
             attribute = _ATTRIBUTE.match(line.strip())
             if attribute:
                 names.append(attribute[1].strip("\"'"))

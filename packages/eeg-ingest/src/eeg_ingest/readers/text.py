@@ -1,4 +1,4 @@
-"""Text files of numbers in blocks of whole lines, through pyarrow's CSV parser: memory does not depend on their size."""
+"""Text files of numbers, read in blocks of whole lines by pyarrow: memory does not depend on their size."""
 
 from __future__ import annotations
 
@@ -195,7 +195,7 @@ def _open(path: Path) -> Iterator[BinaryIO]:
         zipped = plain.read(2) == b"\x1f\x8b"
         plain.seek(0)
         try:
-            yield gzip.open(plain) if zipped else plain  # type: ignore[misc]
+            yield gzip.GzipFile(fileobj=plain) if zipped else plain  # type: ignore[misc]
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise IngestError(f"{path.name} is damaged: {error}. Fetch it again.") from error
 
