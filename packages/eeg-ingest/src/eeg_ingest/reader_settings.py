@@ -175,6 +175,12 @@ class TargetSettings(TextLayout):
             raise expected("one unit, or one for each name", "Correct units.")
         return self
 
+    @property
+    def named_units(self) -> tuple[tuple[str, str], ...]:
+        """Each target's name with its unit."""
+        units = self.units * len(self.names) if len(self.units) == 1 else self.units
+        return tuple(zip(self.names, units, strict=True))
+
 
 ReaderSettings = Annotated[MatlabSettings | TableSettings | ArffSettings | NpzSettings, Field(discriminator="format")]
 

@@ -52,7 +52,6 @@ def open_openbci(path: Path, unit: str | None) -> ParsedRecording:
         Marks(scale=_UV_PER_COUNT if re.search(r"in counts", text, re.IGNORECASE) else 1.0),
         names=names,
         time=Counter("Sample Index", 256, sfreq_hz),
-        sfreq_hz=sfreq_hz,
         unit=unit,
         declared="uV",
         format="openbci",

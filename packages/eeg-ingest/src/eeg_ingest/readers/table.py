@@ -20,7 +20,7 @@ from eeg_ingest.reader_settings import (
 from eeg_ingest.readers.clock import Counter, Stamps, rate_of, unbroken_stretches
 from eeg_ingest.readers.marks import MarkReader
 from eeg_ingest.readers.parsed import ParsedRecording, SampleFile, make_channels
-from eeg_ingest.readers.text import TextFile, open_text
+from eeg_ingest.readers.text import TextFile, count_cells, open_text
 from eeg_ingest.recording import Channel, IngestError, Segment
 
 _ATTRIBUTE = re.compile(r"@attribute\s+(\"[^\"]*\"|'[^']*'|\S+)\s+(.*\S)", re.IGNORECASE)
@@ -30,7 +30,7 @@ def open_table(path: Path, settings: TableSettings, unit: str | None) -> ParsedR
     """Open a table of text as `settings` declare it. Raises IngestError where it is another one."""
     columns = settings.columns
     if settings.columns_from is not None:
-        columns = _listed_columns(path, settings.columns_from)
+        columns = _listed_columns(path, settings.columns_from)[: count_cells(path, settings)]
     time = Stamps(settings.time.column, SECONDS_PER_UNIT[settings.time.unit]) if settings.time else None
     return read_table_recording(
         path,
@@ -84,8 +84,7 @@ def read_table_recording(
     zero_s, warnings = 0.0, file.warnings
     if time:
         times_s, where = times.values()[:, 0].view(np.float64), f"Column {time.column!r} of {path.name}"
-        if isinstance(time, Stamps):
-            sfreq_hz = rate_of(times_s, sfreq_hz, where)
+        sfreq_hz = time.sfreq_hz if isinstance(time, Counter) else rate_of(times_s, sfreq_hz, where)
         segments = unbroken_stretches(times_s, sfreq_hz, where, warnings)
         zero_s = float(times_s[0])
     if sfreq_hz is None:
@@ -107,7 +106,7 @@ def read_table_recording(
 
 
 def _listed_columns(path: Path, listed: ColumnsFrom) -> tuple[str, ...]:
-    """Read the names that another table beside the file lists below the header `column`."""
+    """Read the names that another table beside the file lists below the header `column`; it may list more."""
     table = path.parent / listed.table
     try:
         lines = table.read_text(encoding="utf-8-sig", errors="replace").splitlines()

@@ -170,6 +170,15 @@ def open_text(path: Path, layout: TextLayout, columns: Sequence[str] | None = No
     return TextFile(path, layout, tuple(columns), n_before, _texts(start, columns, layout))
 
 
+def count_cells(path: Path, layout: TextLayout) -> int:
+    """Return how many cells the first row has, without empty ones at its end. Raises IngestError if there is none."""
+    with _open(path) as file:
+        _skip_lines(file, layout.skip_lines)
+        row, _ = _next_row(file, layout, path)
+    cells = split_cells(row, layout)
+    return max((number for number, cell in enumerate(cells, 1) if cell), default=0)
+
+
 def _texts(start: bytes, columns: Sequence[str], layout: TextLayout) -> frozenset[str]:
     """The columns whose first rows hold something else than numbers."""
     rows = start.split(b"\n")
