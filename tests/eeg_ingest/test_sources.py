@@ -89,11 +89,11 @@ sources:
         ),
         (
             "labels: {from: pth}",
-            "sources[0].labels.from: expected annotations, path, table, flags, trials or recipe, found 'pth'.",
+            "sources[0].labels.from: expected annotations, path, table, flags, trials, recipe or remainder, found 'pth'.",
         ),
         (
             "labels: {rename: {}}",
-            "sources[0].labels.from: expected annotations, path, table, flags, trials or recipe, found nothing.",
+            "sources[0].labels.from: expected annotations, path, table, flags, trials, recipe or remainder, found nothing.",
         ),
         (
             "labels: [{from: annotations}, {from: path, groop: x}]",
@@ -116,6 +116,26 @@ sources:
         (
             "labels: {from: table, table: t.csv, column: c, onset: o, stop: s, duration: d}",
             "sources[0].labels: expected duration or stop, found both. Remove one.",
+        ),
+        (
+            "labels: {from: trials, labels: [a, b], start_s: [1, 2], stop_s: [3]}",
+            "sources[0].labels.stop_s: expected a time for each of 2 labels, found 1.",
+        ),
+        (
+            "labels: {from: trials, labels: [a, b], start_s: [1, 2], stop_s: [1.5, 2]}",
+            "sources[0].labels.stop_s[1]: expected an end after the start 2, found 2.",
+        ),
+        (
+            "labels: {from: trials, labels: [a], start_s: [1]}",
+            "sources[0].labels: expected start_s and stop_s, or neither, found start_s. Give both.",
+        ),
+        (
+            "labels: {from: annotations, where: {run: '1'}}",
+            "sources[0].labels.where: expected named groups of subject (none), found 'run'. Add (?P<run>...) to subject.",
+        ),
+        (
+            "labels: {from: table, table: t.csv, column: c, key: k, channel: ch}\n    subject: '(?P<subject>x)'",
+            "sources[0].labels.channel: expected channel only beside onset, found no onset. Remove channel.",
         ),
         (
             "labels: {from: table, table: t.csv, column: label, onset: o, columns: [o, lable]}",

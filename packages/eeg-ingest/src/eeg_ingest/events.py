@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -16,6 +16,7 @@ from eeg_ingest.labels import (
     FlagLabels,
     PathLabels,
     RecipeLabels,
+    RemainderLabels,
     TableLabels,
     TrialLabels,
 )
@@ -28,11 +29,15 @@ HALF_SAMPLE_S = 0.5 / 200  # onsets are exact to a stored sample: rounding must 
 
 @dataclass(frozen=True)
 class FileLabels:
-    """What the labels of a source say of one file: events on its clock, and labels of the whole recording."""
+    """What the labels of a source say of one file: events on its clock, and labels of the whole recording.
+
+    `known` is False where a file is not spoken of: then what has no event is not known to be the remainder.
+    """
 
     events: tuple[Event, ...] = ()
     whole: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    known: bool = True
 
 
 def read_labels(
@@ -46,7 +51,12 @@ def read_labels(
 
     Raises IngestError where a file is missing or does not hold what `sources.yaml` names.
     """
-    found = [_read(label, groups, path, source_path, recording) for label in labels if label.applies(groups)]
+    fitting = [label for label in labels if label.applies(groups)]
+    found = [_read(label, groups, path, source_path, recording) for label in fitting]
+    events = [event for part in found for event in part.events]
+    if all(part.known for part in found):
+        rests = [label.label for label in fitting if isinstance(label, RemainderLabels)]
+        found += [FileLabels(tuple(_remainder(events, recording, rest))) for rest in rests]
     return FileLabels(
         tuple(event for part in found for event in part.events),
         tuple(text for part in found for text in part.whole),
@@ -69,7 +79,7 @@ def _read(  # noqa: PLR0911  one return for each kind
         code = import_module(f"eeg_ingest.recipes.{label.recipe}")
         read: FileLabels = code.read_labels(path, groups, source_path)
         return replace(read, events=tuple(replace(e, label=label.renamed(e.label)) for e in read.events))
-    if label.file is None:  # the file's own: rename_annotations
+    if isinstance(label, RemainderLabels) or label.file is None:  # the file's own: rename_annotations
         return FileLabels()
     file = find_beside([label.file], groups, path, source_path, what="file")
     return FileLabels(tuple(replace(e, label=label.renamed(e.label)) for e in read_annotations(file)))
@@ -81,7 +91,7 @@ def _of_table(label: TableLabels, groups: Mapping[str, str | None], path: Path, 
     except MissingFileError as error:
         if not label.optional:
             raise
-        return FileLabels(warnings=(str(error),))
+        return FileLabels(warnings=(str(error),), known=False)
     if label.onset is not None:
         events, skipped = table_events(label, table, label.onset)
         return FileLabels(
@@ -109,6 +119,17 @@ def _of_trials(label: TrialLabels, path: Path, recording: Recording) -> FileLabe
     warning = f"{beyond} of {len(times)} trials end after the recording, which ends at {end_s:g} s"
     events = tuple(Event(*time, name) for time, name in zip(times, names, strict=True))
     return FileLabels(events, warnings=(warning,) if beyond else ())
+
+
+def _remainder(events: Iterable[Event], recording: Recording, label: str) -> Iterator[Event]:
+    """Yield an event for each stretch of a segment that no event covers."""
+    taken = sorted((event.onset_s, event.onset_s + event.duration_s) for event in events if event.duration_s > 0)
+    for segment in recording.segments:
+        clock_s, end_s = segment.onset_s, segment.onset_s + segment.n_samples / recording.sfreq_hz
+        for onset_s, stop_s in [*taken, (end_s, end_s)]:
+            if min(onset_s, end_s) > clock_s:
+                yield Event(clock_s, min(onset_s, end_s) - clock_s, label)
+            clock_s = max(clock_s, stop_s)
 
 
 def rename_annotations(

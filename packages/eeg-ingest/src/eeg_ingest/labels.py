@@ -108,7 +108,14 @@ class RecipeLabels(_LabelKeys):
     recipe: Annotated[str, AfterValidator(_recipe_with_code)] = Field(description="Name of the recipe.")
 
 
-AnyLabels = AnnotationLabels | PathLabels | TableLabels | FlagLabels | TrialLabels | RecipeLabels
+class RemainderLabels(_LabelKeys):
+    """Events over every stretch in which the other `labels` have none: what is no seizure is background."""
+
+    from_: Literal["remainder"] = Field(alias="from")
+    label: str = Field(description="The label of these events.")
+
+
+AnyLabels = AnnotationLabels | PathLabels | TableLabels | FlagLabels | TrialLabels | RecipeLabels | RemainderLabels
 Labels = Annotated[AnyLabels, Field(discriminator="from_")]
 KINDS: dict[str, type[_LabelKeys]] = {
     "annotations": AnnotationLabels,
@@ -117,6 +124,7 @@ KINDS: dict[str, type[_LabelKeys]] = {
     "flags": FlagLabels,
     "trials": TrialLabels,
     "recipe": RecipeLabels,
+    "remainder": RemainderLabels,
 }
 
 
