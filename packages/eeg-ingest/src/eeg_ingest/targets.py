@@ -16,6 +16,7 @@ from eeg_ingest.readers.text import TextFile, open_text
 from eeg_ingest.recording import IngestError
 
 _LONGEST_STEP = 5  # times the usual one: a longer one is a hole, across which no line is drawn
+_DECIMALS = 6  # of seconds, on both clocks: rounding errors must not put a sample beyond the last row
 _USUAL_OF = 100_000  # steps that say what is usual
 
 
@@ -45,7 +46,8 @@ class Targets:
         self._zero_s = zero_s
         times, values = SampleFile(1, "<f8"), SampleFile(len(settings.names))
         for block in file.blocks([settings.time.column, *settings.names]):
-            times.append(block[settings.time.column][:, None] * SECONDS_PER_UNIT[settings.time.unit])
+            times_s = block[settings.time.column][:, None] * SECONDS_PER_UNIT[settings.time.unit]
+            times.append(np.round(times_s, _DECIMALS))
             values.append(np.stack([block[name] for name in settings.names], axis=1) * settings.scale)
         self._times_s, self._values = times.values()[:, 0], values.values()
         steps_s = np.diff(self._times_s[:_USUAL_OF])
@@ -64,7 +66,7 @@ class Targets:
 
         NaN before the first row and after the last, where a cell is empty, and across holes in the times.
         """
-        times_s = self._zero_s + onset_s + np.arange(n_seconds * SFREQ_HZ) / SFREQ_HZ
+        times_s = np.round(self._zero_s + onset_s + np.arange(n_seconds * SFREQ_HZ) / SFREQ_HZ, _DECIMALS)
         out = np.full((len(times_s), self._values.shape[1]), np.nan, np.float32)
         first = max(int(np.searchsorted(self._times_s, times_s[0], "right")) - 1, 0)
         stop = int(np.searchsorted(self._times_s, times_s[-1], "left")) + 1

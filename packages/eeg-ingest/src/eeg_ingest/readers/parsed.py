@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import tempfile
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,7 +21,8 @@ class SampleFile:
     """Samples (S, C) in a temporary file without a name, which is gone with the object; 4 or 8 bytes each."""
 
     def __init__(self, n_columns: int, dtype: str = "<f4") -> None:
-        self._file = tempfile.TemporaryFile(prefix="eeg-ingest-")  # noqa: SIM115  lives as long as the object
+        self._file = tempfile.TemporaryFile(prefix="eeg-ingest-")  # noqa: SIM115  closed with the object
+        weakref.finalize(self, self._file.close)
         self._dtype = np.dtype(dtype)
         self._n_columns = n_columns
         self._map: npt.NDArray[np.floating] | None = None
