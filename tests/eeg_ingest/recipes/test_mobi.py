@@ -13,10 +13,10 @@ from eeg_store import WindowReader
 from tests.eeg_ingest.recipes.mimic import Array, Ingested, eeg_uv, ingest
 
 LABELS = [
-    "Fp1", "Fp2", "AF7", "AF3", "T8", "AF4", "AF8", "F7", "F5", "F3", "F1", "Fz", "F2", "F4", "F6", "F8", "FT7", "FC5",
-    "FC3", "FC1", "T7", "FC2", "FC4", "FC6", "FT8", "C5", "C3", "C1", "Cz", "C2", "C4", "C6", "TP7", "CP5", "CP3",
-    "CP1", "CPz", "CP2", "CP4", "CP6", "TP8", "P7", "P5", "P3", "P1", "Pz", "P2", "P4", "P6", "P8", "PO9", "PO7", "PO3", "POz",
-    "PO4", "PO8", "PO10", "O1", "Oz", "O2", "TP9", "TP10", "FT9", "FT10",
+    "Fp1", "Fp2", "AF7", "AF3", "T8", "AF4", "AF8", "F7", "F5", "F3", "F1", "Fz", "F2", "F4", "F6", "F8", "FT7",
+    "FC5", "FC3", "FC1", "T7", "FC2", "FC4", "FC6", "FT8", "C5", "C3", "C1", "Cz", "C2", "C4", "C6", "TP7", "CP5",
+    "CP3", "CP1", "CPz", "CP2", "CP4", "CP6", "TP8", "P7", "P5", "P3", "P1", "Pz", "P2", "P4", "P6", "P8", "PO9",
+    "PO7", "PO3", "POz", "PO4", "PO8", "PO10", "O1", "Oz", "O2", "TP9", "TP10", "FT9", "FT10",
 ]  # fmt: skip
 JOINTS = ["GHR", "GKR", "GAR", "GHL", "GKL", "GAL", "PHR", "PKR", "PAR", "PHL", "PKL", "PAL"]
 FILE = "SL01-T01/eeg.txt"
