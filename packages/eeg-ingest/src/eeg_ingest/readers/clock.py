@@ -10,10 +10,11 @@ import numpy.typing as npt
 
 from eeg_ingest.recording import IngestError, Segment
 
-_STRETCHES = 64
-_STRETCH = 1000
-_WHOLE = 0.005  # a rate this close to a whole number of Hz is that number: stamps are rounded and clocks err
-_CLOCK_ERROR = 0.01  # between a declared rate and the stamps
+_STRETCHES = 1024
+_STRETCH = 100  # samples at least
+_BURST = 0.05  # of a stretch: steps longer than this do not tell the rate
+_WHOLE = 2e-4  # a rate this close to a whole number of Hz is that number: stamps are rounded, and crystals err
+_CLOCK_ERROR = 0.01  # between a declared or nominal rate and the stamps
 _BACK_S = 1.0  # how far jitter may turn stamps around
 _LOOK_S = 1.0  # stamps that come in bursts are late, never early: the earliest within this counts
 _LEAST_LOST = 0.75  # samples
@@ -24,10 +25,11 @@ Times = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Stamps:
-    """Times as numbers, in units of `seconds_each`."""
+    """Times as numbers, in units of `seconds_each`; `nominal_hz` are the rates that the device may have, if known."""
 
     column: str
     seconds_each: float
+    nominal_hz: tuple[float, ...] = ()
 
     def seconds(self, values: Times) -> Times:
         """Return the times of the next rows."""
@@ -54,47 +56,62 @@ class Counter:
         return counts / self.sfreq_hz
 
 
-def rate_of(times_s: Times, declared_hz: float | None, where: str) -> float:
-    """Return the sampling rate of stamps (S): the median over stretches, so that gaps do not count.
+def check_rising(times_s: Times, where: str) -> None:
+    """Raise IngestError where a stamp (S) is no number, or goes back by more than a second."""
+    for first, times in _overlapping(times_s):
+        bad = np.flatnonzero(~np.isfinite(times))
+        back = np.flatnonzero(np.diff(times) < -_BACK_S)
+        if len(bad) or len(back):
+            row = first + int((bad if len(bad) else back + 1)[0])
+            found = f"{times_s[row]:g}" + ("" if len(bad) else f" after {times_s[row - 1]:g}")
+            raise IngestError(f"{where} cannot be used: expected times that rise, found {found} in row {row + 1}.")
 
-    A declared rate is returned as it is. Raises IngestError if the stamps do not rise, or disagree with it by 1 %.
+
+def rate_of(times_s: Times, declared_hz: float | None, nominal_hz: tuple[float, ...], where: str) -> float:
+    """Return the sampling rate of stamps (S), gaps aside: that of all short stretches that last as long as most.
+
+    A declared rate is returned as it is, and so is a nominal one within 1 %. Raises IngestError if the stamps disagree
+    with the declared one by 1 %, or tell no rate.
     """
-    n_samples = len(times_s)
-    length = max(n_samples // _STRETCHES, min(n_samples - 1, _STRETCH))
-    starts = np.arange(0, max(n_samples - length, 1), max(length, 1))
-    spans = times_s[np.minimum(starts + length, n_samples - 1)] - times_s[starts] if n_samples > 1 else np.zeros(1)
-    span_s = float(np.median(spans))
-    if not span_s > 0:
-        if declared_hz is not None:
-            return declared_hz
-        raise IngestError(f"{where} cannot be used: expected times that rise, found {span_s:g} s over {length} rows.")
-    found_hz = length / span_s
+    length = max(len(times_s) // _STRETCHES, min(len(times_s) - 1, _STRETCH))
+    if length < 1:
+        return _declared(declared_hz, "one time", where)
+    starts = np.arange(0, len(times_s) - length, length)
+    spans_s = np.asarray(times_s[starts + length] - times_s[starts])
+    usual_s = float(np.median(spans_s))
+    longest_s = np.median([np.diff(times_s[start : start + length + 1]).max() for start in starts])
+    if not usual_s > 0 or (length >= _STRETCH and longest_s > _BURST * usual_s):
+        return _declared(declared_hz, f"bursts every {longest_s:.3g} s", where)
+    good = np.abs(spans_s - usual_s) < 2 * _CLOCK_ERROR * usual_s + longest_s
+    found_hz = length * int(good.sum()) / float(spans_s[good].sum())
     if declared_hz is not None:
-        if n_samples > _STRETCH and abs(found_hz / declared_hz - 1) > _CLOCK_ERROR:
+        if length >= _STRETCH and abs(found_hz / declared_hz - 1) > _CLOCK_ERROR:
             raise IngestError(
                 f"{where} contradicts the source: expected {declared_hz:g} Hz, found {found_hz:.6g} Hz. "
                 "Correct sfreq_hz or the unit of time in the source's reader."
             )
         return declared_hz
-    whole_hz = round(found_hz)
-    return float(whole_hz) if abs(found_hz - whole_hz) < _WHOLE * found_hz else found_hz
+    whole_hz = float(round(found_hz))
+    nominal = [rate_hz for rate_hz in nominal_hz if abs(found_hz / rate_hz - 1) < _CLOCK_ERROR]
+    return next(iter(nominal), whole_hz if abs(found_hz - whole_hz) < _WHOLE * found_hz else found_hz)
 
 
-def unbroken_stretches(times_s: Times, sfreq_hz: float, where: str, warnings: list[str]) -> tuple[Segment, ...]:
+def _declared(declared_hz: float | None, found: str, where: str) -> float:
+    if declared_hz is None:
+        raise IngestError(
+            f"{where} tells no rate: expected regular times, found {found}. Declare sfreq_hz in the reader."
+        )
+    return declared_hz
+
+
+def unbroken_stretches(times_s: Times, sfreq_hz: float, warnings: list[str]) -> tuple[Segment, ...]:
     """Cut the samples (S) where stamps tell of missing ones; onsets count from the first stamp.
 
     Stamps that come late in bursts, repeat or jitter are no gaps: the clock must stay ahead of the samples.
-    Raises IngestError where a stamp is no number, or goes back by more than a second.
     """
     starts, longest_s, n_repeated = [0], 0.0, 0
     for first, times in _overlapping(times_s):
         steps_s = np.diff(times)
-        bad = np.flatnonzero(~np.isfinite(times))
-        back = np.flatnonzero(steps_s < -_BACK_S)
-        if len(bad) or len(back):
-            row = first + int((bad if len(bad) else back + 1)[0])
-            found = f"{times_s[row]:g}" + ("" if len(bad) else f" after {times_s[row - 1]:g}")
-            raise IngestError(f"{where} cannot be used: expected times that rise, found {found} in row {row + 1}.")
         n_repeated += int(np.count_nonzero(steps_s <= 0))
         for index in first + 1 + np.flatnonzero(steps_s > 1.5 / sfreq_hz):
             lost_s = _lost_s(times_s, int(index), starts[-1], sfreq_hz)

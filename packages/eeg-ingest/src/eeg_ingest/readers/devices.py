@@ -16,6 +16,7 @@ from eeg_ingest.units import voltage_unit
 
 _RAILS_UV = (-187_499.99, 187_499.99)  # of the ADS1299 at gain 24, as the GUI writes them: -187500.02 and 187500.00
 _UV_PER_COUNT = 4.5e6 / 24 / (2**23 - 1)
+_MUSE_HZ = (220.0, 256.0, 500.0)  # of the first Muse, the later ones, and the first with its research preset
 _BOARDS = (16, 8, 4)  # Cyton with Daisy, Cyton, Ganglion
 _BESIDE = 5  # columns beside the EEG: sample index, three of acceleration, time
 
@@ -67,7 +68,7 @@ def open_muse(path: Path, unit: str | None) -> ParsedRecording:
         path,
         file,
         Marks(triggers=markers),
-        time=Stamps("timestamps", 1.0),
+        time=Stamps("timestamps", 1.0, _MUSE_HZ),
         unit=unit,
         declared="uV",
         format="muse",

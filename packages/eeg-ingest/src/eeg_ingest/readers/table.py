@@ -17,7 +17,7 @@ from eeg_ingest.reader_settings import (
     TableSettings,
     TextLayout,
 )
-from eeg_ingest.readers.clock import Counter, Stamps, rate_of, unbroken_stretches
+from eeg_ingest.readers.clock import Counter, Stamps, check_rising, rate_of, unbroken_stretches
 from eeg_ingest.readers.marks import MarkReader
 from eeg_ingest.readers.parsed import ParsedRecording, SampleFile, make_channels
 from eeg_ingest.readers.text import TextFile, count_cells, open_text
@@ -84,8 +84,12 @@ def read_table_recording(
     zero_s, warnings = 0.0, file.warnings
     if time:
         times_s, where = times.values()[:, 0].view(np.float64), f"Column {time.column!r} of {path.name}"
-        sfreq_hz = time.sfreq_hz if isinstance(time, Counter) else rate_of(times_s, sfreq_hz, where)
-        segments = unbroken_stretches(times_s, sfreq_hz, where, warnings)
+        check_rising(times_s, where)
+        if isinstance(time, Counter):
+            sfreq_hz = time.sfreq_hz
+        else:
+            sfreq_hz = rate_of(times_s, sfreq_hz, time.nominal_hz, where)
+        segments = unbroken_stretches(times_s, sfreq_hz, warnings)
         zero_s = float(times_s[0])
     if sfreq_hz is None:
         raise TypeError("either time or sfreq_hz")

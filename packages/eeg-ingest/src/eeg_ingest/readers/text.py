@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import io
@@ -11,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -148,7 +149,7 @@ def open_text(path: Path, layout: TextLayout, columns: Sequence[str] | None = No
         n_before = _skip_lines(file, layout.skip_lines)
         row, n_lines = _next_row(file, layout, path)
         if columns is None:
-            columns = split_cells(row.removeprefix(b"\xef\xbb\xbf"), layout)
+            columns = split_cells(row, layout)
             n_before += n_lines
             row, n_lines = _next_row(file, layout, path)
         n_before += n_lines - 1
@@ -204,7 +205,10 @@ def _open(path: Path) -> Iterator[BinaryIO]:
         zipped = plain.read(2) == b"\x1f\x8b"
         plain.seek(0)
         try:
-            yield gzip.GzipFile(fileobj=plain) if zipped else plain  # type: ignore[misc]
+            file = cast("BinaryIO", gzip.GzipFile(fileobj=plain)) if zipped else plain
+            if file.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
+                file.seek(0)
+            yield file
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise IngestError(f"{path.name} is damaged: {error}. Fetch it again.") from error
 
