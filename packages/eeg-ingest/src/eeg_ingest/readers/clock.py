@@ -68,7 +68,7 @@ def check_rising(times_s: Times, where: str) -> None:
 
 
 def rate_of(times_s: Times, declared_hz: float | None, nominal_hz: tuple[float, ...], where: str) -> float:
-    """Return the sampling rate of stamps (S), gaps aside: that of all short stretches that last as long as most.
+    """Return the sampling rate of stamps (S): that of their unbroken stretches.
 
     A declared rate is returned as it is, and so is a nominal one within 1 %. Raises IngestError if the stamps disagree
     with the declared one by 1 %, or tell no rate.
@@ -77,13 +77,13 @@ def rate_of(times_s: Times, declared_hz: float | None, nominal_hz: tuple[float, 
     if length < 1:
         return _declared(declared_hz, "one time", where)
     starts = np.arange(0, len(times_s) - length, length)
-    spans_s = np.asarray(times_s[starts + length] - times_s[starts])
-    usual_s = float(np.median(spans_s))
+    usual_s = float(np.median(times_s[starts + length] - times_s[starts]))
     longest_s = np.median([np.diff(times_s[start : start + length + 1]).max() for start in starts])
     if not usual_s > 0 or (length >= _STRETCH and longest_s > _BURST * usual_s):
         return _declared(declared_hz, f"bursts every {longest_s:.3g} s", where)
-    good = np.abs(spans_s - usual_s) < 2 * _CLOCK_ERROR * usual_s + longest_s
-    found_hz = length * int(good.sum()) / float(spans_s[good].sum())
+    whole = [part for part in unbroken_stretches(times_s, length / usual_s, []) if part.n_samples > 1]
+    spans_s = [float(times_s[part.start_sample + part.n_samples - 1] - times_s[part.start_sample]) for part in whole]
+    found_hz = sum(part.n_samples - 1 for part in whole) / sum(spans_s)
     if declared_hz is not None:
         if length >= _STRETCH and abs(found_hz / declared_hz - 1) > _CLOCK_ERROR:
             raise IngestError(
