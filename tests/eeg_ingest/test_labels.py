@@ -2,17 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+import numpy as np
+import pandas as pd
+import pyedflib
 import pytest
 from eeg_ingest.events import FileLabels, event_rows, read_labels, rename_annotations
 from eeg_ingest.file import StoredSegment
-from eeg_ingest.labels import AnnotationLabels, PathLabels, TableLabels
-from eeg_ingest.recording import Event, IngestError
+from eeg_ingest.labels import (
+    AnnotationLabels,
+    AnyLabels,
+    FlagLabels,
+    PathLabels,
+    RemainderLabels,
+    TableLabels,
+    TrialLabels,
+)
+from eeg_ingest.recording import Event, IngestError, Recording, Segment
 from eeg_ingest.tables import read_table
 from hypothesis import given
 from hypothesis import strategies as st
+
+
+class Minute(Recording):
+    """A recording of 60 s at 100 Hz, in segments of (seconds, onset), that is never read."""
+
+    def __init__(self, *segments: tuple[float, float]) -> None:
+        self.segments = tuple(Segment(0, round(100 * length_s), onset_s) for length_s, onset_s in segments or [(60, 0)])
+        self.sfreq_hz = 100.0
+
+    def read_uv(self, channels: Sequence[int], start_sample: int, stop_sample: int) -> NoReturn:
+        raise AssertionError("labels need no samples")
 
 
 def _table(**keys: Any) -> TableLabels:
@@ -20,9 +43,13 @@ def _table(**keys: Any) -> TableLabels:
 
 
 def _read(
-    label: AnnotationLabels | PathLabels | TableLabels, file: Path, source: Path | None = None, **groups: str | None
+    label: AnyLabels,
+    file: Path,
+    source: Path | None = None,
+    recording: Recording | None = None,
+    **groups: str | None,
 ) -> FileLabels:
-    return read_labels([label], groups, file, source or file.parent)
+    return read_labels([label], groups, file, source or file.parent, recording or Minute())
 
 
 def _write(path: Path, text: str, encoding: str = "utf-8") -> Path:
@@ -34,8 +61,8 @@ def _write(path: Path, text: str, encoding: str = "utf-8") -> Path:
 def test_annotations_keep_their_labels_or_get_new_ones() -> None:
     label = AnnotationLabels.model_validate({"from": "annotations", "rename": {"T0": "rest"}})
     events = [Event(0.0, 4.2, "T0"), Event(4.2, 4.1, "T1")]
-    assert rename_annotations([label], events) == [Event(0.0, 4.2, "rest"), Event(4.2, 4.1, "T1")]
-    assert rename_annotations([], events) == events
+    assert rename_annotations([label], {}, events) == [Event(0.0, 4.2, "rest"), Event(4.2, 4.1, "T1")]
+    assert rename_annotations([], {}, events) == events
 
 
 def test_the_path_labels_the_whole_recording(tmp_path: Path) -> None:
@@ -190,3 +217,99 @@ def test_labels_of_the_seizeit_recordings(eeg_data: Path) -> None:
     label = _table(table="{stem}_a1.tsv", onset="start", stop="stop", column="kind", columns=columns)
     assert _read(label, folder / "P_ID64_r3.edf").events == (Event(781.0, 26.0, "FIA"), Event(7145.0, 30.0, "FIA"))
     assert _read(label, folder / "P_ID64_r1.edf").events == (Event(8971.0, 0.0, "FIA"),)
+
+
+def test_a_label_may_be_for_some_files_only(tmp_path: Path) -> None:
+    """T1 is the left fist in some runs and both fists in others."""
+    one = AnnotationLabels.model_validate(
+        {"from": "annotations", "where": {"run": ["04", "08"]}, "rename": {"T1": "l"}}
+    )
+    two = AnnotationLabels.model_validate({"from": "annotations", "where": {"run": "06"}, "rename": {"T1": "both"}})
+    events = [Event(0.0, 4.2, "T1")]
+    assert rename_annotations([one, two], {"run": "08"}, events) == [Event(0.0, 4.2, "l")]
+    assert rename_annotations([one, two], {"run": "06"}, events) == [Event(0.0, 4.2, "both")]
+    assert rename_annotations([one, two], {"run": None}, events) == events
+    table = _table(table="{stem}.csv", onset="onset", where={"part": "train"})
+    assert _read(table, tmp_path / "a.edf", part="test") == FileLabels()
+    with pytest.raises(IngestError, match=r"the table a\.csv"):
+        _read(table, tmp_path / "a.edf", part="train")
+
+
+def test_trials_at_times_and_in_segments(tmp_path: Path) -> None:
+    keys = {"from": "trials", "labels": ["sad", "glad"], "rename": {"glad": "happy"}}
+    timed = TrialLabels.model_validate({**keys, "start_s": [5, 20.5], "stop_s": [10, 30]})
+    assert _read(timed, tmp_path / "a.cnt").events == (Event(5, 5, "sad"), Event(20.5, 9.5, "happy"))
+    found = _read(timed, tmp_path / "a.cnt", recording=Minute((25, 0)))
+    assert found.events[1] == Event(20.5, 9.5, "happy")
+    assert found.warnings == ("1 of 2 trials end after the recording, which ends at 25 s",)
+    untimed = TrialLabels.model_validate(keys)
+    two = Minute((10, 0), (15, 40))
+    assert _read(untimed, tmp_path / "a.mat", recording=two).events == (Event(0, 10, "sad"), Event(40, 15, "happy"))
+    with pytest.raises(IngestError, match="expected 2 segments, one for each trial, found 1"):
+        _read(untimed, tmp_path / "a.mat")
+
+
+def test_a_run_of_ones_is_an_event(tmp_path: Path) -> None:
+    flags = np.zeros((6000, 2), int)
+    flags[100:250, 0] = flags[200:300, 1] = flags[5990:, 0] = 1
+    table = pd.DataFrame({"id": [f"s_{n}" for n in range(6000)], "Go": flags[:, 0], "Lift": flags[:, 1]})
+    table.to_csv(tmp_path / "s_events.csv", index=False)
+    label = FlagLabels.model_validate({"from": "flags", "table": "{subject}_events.csv", "columns": ["Go", "Lift"]})
+    found = _read(label, tmp_path / "a.csv", subject="s").events
+    assert sorted(found, key=lambda e: e.onset_s) == [Event(1, 1.5, "Go"), Event(2, 1, "Lift"), Event(59.9, 0.1, "Go")]
+    with pytest.raises(IngestError, match="expected a row for each of 3000 samples, found 6000"):
+        _read(label, tmp_path / "a.csv", subject="s", recording=Minute((30, 0)))
+    table.assign(Lift=2).to_csv(tmp_path / "s_events.csv", index=False)
+    with pytest.raises(IngestError, match="expected 0 or 1 in column 'Lift', found 2 on line 2"):
+        _read(label, tmp_path / "a.csv", subject="s")
+    table.assign(Lift="x").to_csv(tmp_path / "s_events.csv", index=False)
+    with pytest.raises(IngestError, match="expected columns of 0 and 1, found"):
+        _read(label, tmp_path / "a.csv", subject="s")
+    table.drop(columns="Lift").to_csv(tmp_path / "s_events.csv", index=False)
+    with pytest.raises(IngestError, match="expected a column 'Lift', found id, Go"):
+        _read(label, tmp_path / "a.csv", subject="s")
+
+
+def test_the_first_table_that_exists_counts_and_one_may_be_missing(tmp_path: Path) -> None:
+    keys: dict[str, Any] = {"table": ["{stem}.csv", "{stem}.csv_bi"], "onset": "onset", "channel": "channel"}
+    assert _read(_table(**keys, optional=True), tmp_path / "a.edf").warnings == (
+        f"The labels of a.edf cannot be read: expected the table a.csv or a.csv_bi beside the recording or in "
+        f"{tmp_path}, found no such file. Add the table, or correct labels in sources.yaml.",
+    )
+    _write(tmp_path / "a.csv_bi", "channel,onset,label\nTERM,1,seiz\n")
+    assert _read(_table(**keys), tmp_path / "a.edf").events == (Event(1.0, 0.0, "seiz TERM"),)
+    _write(tmp_path / "a.csv", "# six\n# lines\nchannel,onset,label\nFP1-F7,2,musc\n")
+    assert _read(_table(**keys), tmp_path / "a.edf").events == (Event(2.0, 0.0, "musc FP1-F7"),)
+
+
+@pytest.mark.parametrize("kind", [pyedflib.FILETYPE_EDFPLUS, pyedflib.FILETYPE_BDFPLUS])
+def test_annotations_of_another_file(tmp_path: Path, kind: int) -> None:
+    """A hypnogram holds annotations and no signal; its name differs by the scorer's letter."""
+    for name in ("SC4001EC-Hypnogram.edf", "SC4002EC-Hypnogram.edf"):
+        with pyedflib.EdfWriter(str(tmp_path / name), 0, file_type=kind) as writer:
+            writer.writeAnnotation(0, 30630, "Sleep stage W")
+            writer.writeAnnotation(30630, 120, "Sleep stage 1")
+    label = AnnotationLabels.model_validate(
+        {"from": "annotations", "file": "{subject}*-Hypnogram.edf", "rename": {"Sleep stage W": "W"}}
+    )
+    found = _read(label, tmp_path / "SC4001E0-PSG.edf", subject="SC4001").events
+    assert found == (Event(0, 30630, "W"), Event(30630, 120, "Sleep stage 1"))
+    assert rename_annotations([label], {}, [Event(0, 1, "Sleep stage W")]) == [Event(0, 1, "Sleep stage W")]
+    with pytest.raises(IngestError, match=r"expected one file SC400\*-Hypnogram\.edf, found SC4001EC-.*, SC4002EC-"):
+        _read(label, tmp_path / "SC4001E0-PSG.edf", subject="SC400")
+    with pytest.raises(IngestError, match=r"expected the file SC4003\*-Hypnogram\.edf beside the recording"):
+        _read(label, tmp_path / "SC4001E0-PSG.edf", subject="SC4003")
+
+
+def test_the_remainder_is_what_no_label_covers(tmp_path: Path) -> None:
+    _write(tmp_path / "a.csv", "onset,stop,label\n10,20,seizure\n18,25,seizure\n40,40,mark\n50,70,seizure\n")
+    rest = RemainderLabels.model_validate({"from": "remainder", "label": "background"})
+    table = _table(table="{stem}.csv", onset="onset", stop="stop", optional=True)
+    found = read_labels([table, rest], {}, tmp_path / "a.edf", tmp_path, Minute((30, 0), (25, 35)))
+    assert [event for event in found.events if event.label == "background"] == [
+        Event(0, 10, "background"),
+        Event(25, 5, "background"),
+        Event(35, 15, "background"),
+    ]
+    # Where the table is missing nobody knows.
+    assert read_labels([table, rest], {}, tmp_path / "b.edf", tmp_path, Minute()).events == ()

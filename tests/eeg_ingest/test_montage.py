@@ -279,3 +279,23 @@ def test_sites_are_those_of_the_10_05_system() -> None:
     assert is_electrode("AFp1")
     assert is_electrode("t3")
     assert not is_electrode("GYROX")
+
+
+def test_channels_are_dropped_by_globs_and_in_any_case() -> None:
+    labels = ["Fp1", "FC1", "EXG1", "exg2", "GSR1", "EEG T1-REF", "[1]"]
+    found = choose(labels, drop=("EXG*", "fc1", "T1", "GSR?", "[1]", "Resp*", "Plet"))
+    assert found.names == ("FP1",)
+    assert {one.name for one in found.left_out if one.reason == "dropped by the source"} == set(labels) - {"Fp1"}
+    assert found.warnings == ("drop 'Plet' matches no channel",)  # a glob is for what only some files have
+
+
+def test_names_by_position() -> None:
+    """The GDF of BCI Competition IV 2a calls its electrodes EEG-0, EEG-1 and so on."""
+    found = choose(["EEG-Fz", "EEG-0", "EEG-1", "EOG-left"], names=("Fz", "FC3", "FC1", "EOG1"), drop=("FC1",))
+    assert (found.names, found.indices) == (("FZ", "FC3"), (0, 1))
+    assert [(one.name, one.reason) for one in found.left_out] == [
+        ("EEG-1", "dropped by the source"),
+        ("EOG-left", "type eog"),
+    ]
+    with pytest.raises(IngestError, match="expected 3 channels, found 2"):
+        choose(["a", "b"], names=("Fz", "Cz", "Pz"))

@@ -13,6 +13,8 @@ from eeg_ingest.sources import Source, Sources, SourcesError, load_sources
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+KINDS = "annotations, path, table, flags, trials, recipe or remainder"
+
 
 def _load(folder: Path, text: str) -> tuple[Source, ...]:
     path = folder / "sources.yaml"
@@ -49,7 +51,7 @@ sources:
     assert found == (
         "sources[0].name: expected a name of letters, digits, ., _ and - other than tables, found 'First Source'.",
         "sources[0].line_freq_hz: expected a frequency in Hz or auto, found '50 Hz'.",
-        "sources[1].unit: expected uV, mV, V or nV, found 'volts'.",
+        "sources[1].unit: expected uV, mV, V, nV or auto, found 'volts'.",
         "sources[1].subjct: unknown key. Did you mean 'subject'?",
         "sources[2].path: expected a value, found nothing. Add the key.",
     )
@@ -58,7 +60,7 @@ sources:
 @pytest.mark.parametrize(
     ("keys", "mistake"),
     [
-        ("unit: UV", "sources[0].unit: expected uV, mV, V or nV, found 'UV'. Did you mean 'uV'?"),
+        ("unit: UV", "sources[0].unit: expected uV, mV, V, nV or auto, found 'UV'. Did you mean 'uV'?"),
         ("line_freq_hz: -50", "sources[0].line_freq_hz: expected a frequency in Hz or auto, found -50."),
         ("line_freq_hz: true", "sources[0].line_freq_hz: expected a frequency in Hz or auto, found True."),
         ("line_freq_hz: .inf", "sources[0].line_freq_hz: expected a frequency in Hz or auto, found inf."),
@@ -87,8 +89,14 @@ sources:
             "channels: {montage: biosemi46}",
             "sources[0].channels.montage: expected a montage of MNE, found 'biosemi46'. Did you mean 'biosemi64'?",
         ),
-        ("labels: {from: pth}", "sources[0].labels.from: expected annotations, path or table, found 'pth'."),
-        ("labels: {rename: {}}", "sources[0].labels.from: expected annotations, path or table, found nothing."),
+        (
+            "labels: {from: pth}",
+            f"sources[0].labels.from: expected {KINDS}, found 'pth'.",
+        ),
+        (
+            "labels: {rename: {}}",
+            f"sources[0].labels.from: expected {KINDS}, found nothing.",
+        ),
         (
             "labels: [{from: annotations}, {from: path, groop: x}]",
             "sources[0].labels[1].groop: unknown key. Did you mean 'group'?",
@@ -110,6 +118,27 @@ sources:
         (
             "labels: {from: table, table: t.csv, column: c, onset: o, stop: s, duration: d}",
             "sources[0].labels: expected duration or stop, found both. Remove one.",
+        ),
+        (
+            "labels: {from: trials, labels: [a, b], start_s: [1, 2], stop_s: [3]}",
+            "sources[0].labels.stop_s: expected a time for each of 2 labels, found 1.",
+        ),
+        (
+            "labels: {from: trials, labels: [a, b], start_s: [1, 2], stop_s: [1.5, 2]}",
+            "sources[0].labels.stop_s[1]: expected an end after the start 2, found 2.",
+        ),
+        (
+            "labels: {from: trials, labels: [a], start_s: [1]}",
+            "sources[0].labels: expected start_s and stop_s, or neither, found start_s. Give both.",
+        ),
+        (
+            "labels: {from: annotations, where: {run: '1'}}",
+            "sources[0].labels.where: expected named groups of subject (none), found 'run'. "
+            "Add (?P<run>...) to subject.",
+        ),
+        (
+            "labels: {from: table, table: t.csv, column: c, key: k, channel: ch}\n    subject: '(?P<subject>x)'",
+            "sources[0].labels.channel: expected channel only beside onset, found no onset. Remove channel.",
         ),
         (
             "labels: {from: table, table: t.csv, column: label, onset: o, columns: [o, lable]}",
@@ -204,7 +233,7 @@ def test_the_spec_holds_what_changes_the_data_and_nothing_else(tmp_path: Path) -
 
 def test_the_example_is_valid_and_shows_every_key(tmp_path: Path) -> None:
     sources = _load(tmp_path, EXAMPLE)
-    assert [type(label) for label in sources[0].labels] == [PathLabels, TableLabels]
+    assert [type(label) for label in sources[1].labels] == [PathLabels, TableLabels]
     for model in (Source, TableLabels):
         for name, field in model.model_fields.items():
             assert f"{field.alias or name}:" in EXAMPLE
@@ -214,8 +243,10 @@ def test_the_schema_knows_every_key_and_refuses_others() -> None:
     schema = Sources.model_json_schema(by_alias=True)
     assert schema["required"] == ["sources"]
     assert all(part["additionalProperties"] is False for part in [schema, *schema["$defs"].values()])
+    assert schema["$defs"]["Source"]["required"] == ["path"]
+    assert schema["$defs"]["Source"]["anyOf"] == [{"required": ["name"]}, {"required": ["recipe"]}]
     source = schema["$defs"]["Source"]["properties"]
-    assert set(source) == {"name", "path", "files", "subject", "line_freq_hz", "unit", "channels", "labels", "licence"}
+    assert set(source) == set(Source.model_fields)
     assert all("description" in key for key in source.values())
     assert {"array", "string"} <= {option.get("type") for option in source["files"]["anyOf"]}
 

@@ -11,6 +11,7 @@ import torch
 from eeg_tokenizer import checkpoint
 from eeg_tokenizer.backbone import SIZES
 from eeg_tokenizer.run import RunError
+from labram_model import reports
 from labram_model.classifier import Classifier
 from labram_model.errors import LabramError
 from labram_model.evaluate import evaluate
@@ -72,6 +73,18 @@ def test_states_of_different_rhythm_are_told_apart(make_store: StoreMaker, task:
     assert checks[result["chosen"]["step"]] == max(checks.values())
     assert result["val"]["scores"]["auroc"] == max(checks.values())
     assert (output / "curves.png").stat().st_size > 1000
+
+
+def test_a_split_within_subjects_is_told_and_scored_again(make_store: StoreMaker, task: Path, tmp_path: Path) -> None:
+    by_event = "split: {by: event, train: ['1..2'], val: ['3..4'], test: ['5..6']}"
+    task.write_text(TWO_STATES + by_event, encoding="utf-8")
+    store, output = make_store({"n_subjects": 2}), tmp_path / "run"
+    result, _ = finetune(FinetuneOptions(store, task, output, steps=5))
+    assert (result["split_by"], result["subjects_in_several_splits"]) == ("event", ["lab/S00", "lab/S01"])
+    assert result["test"]["windows"] == {"slow": 8, "fast": 8}
+    scored = evaluate(store, task, output, split="test", device="auto")
+    assert scored["confusion"] == result["test"]["confusion"]
+    assert "2 subjects are in several splits (by event)" in reports.finetuned(result)
 
 
 def test_three_classes_from_a_pretrained_model(

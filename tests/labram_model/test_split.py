@@ -1,4 +1,4 @@
-"""Splits by subject: nobody twice, every class everywhere, or a message that says why not."""
+"""Splits: by subject nobody twice, every class everywhere, or a message that says why not."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from labram_model.errors import LabramError
-from labram_model.split import split_subjects
+from labram_model.labelled import Labelled, LabelledWindow
+from labram_model.split import divide, split_subjects
 from labram_model.task import SPLITS, Split
 
 CLASSES = ("rest", "left", "right")
@@ -75,3 +76,83 @@ def test_lists_are_taken_as_they_are() -> None:
     subjects["lab/S3"] = {0}
     with pytest.raises(LabramError, match="every class in test, found no window of left, right in its subjects lab/S3"):
         split_subjects(Split(train=("S0",), val=("S2",), test=("S3",)), subjects, CLASSES)
+
+
+def labelled(*windows: tuple[str, str, int, int]) -> Labelled:
+    """Windows of (subject, file, class, event's number); the session is the file's folder."""
+    return Labelled(
+        tuple(
+            LabelledWindow(f"lab/{subject}", f"lab/{file}", "a", 0, label, event, file, file.split("/")[0])
+            for subject, file, label, event in windows
+        ),
+        0,
+    )
+
+
+def both(subject: str, file: str) -> list[tuple[str, str, int, int]]:
+    return [(subject, file, 0, 1), (subject, file, 1, 2)]
+
+
+@given(st.integers(0, 100))
+def test_the_official_test_set_stays_and_the_rest_is_drawn_by_subject(seed: int) -> None:
+    """TUAB: a person with a normal and an abnormal recording is in one split, whatever is drawn."""
+    windows = [(f"p{n}", f"edf/train/{c}/p{n}.edf", n % 2, 1) for n in range(10) for c in ("normal", "abnormal")]
+    windows += [("twice", f"edf/train/{label}/twice.edf", label, 1) for label in (0, 1)]
+    windows += both("q", "edf/eval/q.edf")
+    split = Split.model_validate({"train": 0.8, "val": 0.2, "test": {"file": ["edf/eval/*"]}, "seed": seed})
+    division = divide(split, labelled(*windows), ("normal", "abnormal"))
+    assert division.subjects["test"] == ("lab/q",)
+    assert division.shared_subjects == []
+    assert len(division.subjects["train"]) + len(division.subjects["val"]) == 11
+    assert sum(len(found) for found in division.windows.values()) == len(windows)
+    assert len(division.subjects["val"]) in (2, 3)
+
+
+def test_a_person_on_both_sides_of_the_files_is_refused_by_subject_and_told_by_file() -> None:
+    windows = labelled(*both("a", "train/a.edf"), *both("a", "eval/a.edf"), *both("b", "dev/b.edf"))
+    parts = {"train": ["train/*"], "val": ["dev/*"], "test": ["eval/*"]}
+    by_subject = Split.model_validate({name: {"file": patterns} for name, patterns in parts.items()})
+    with pytest.raises(LabramError, match=r"found 1 subjects in several: lab/a in test and train\. .* `by: file`"):
+        divide(by_subject, windows, ("x", "y"))
+    division = divide(Split.model_validate({"by": "file", **parts}), windows, ("x", "y"))
+    assert division.shared_subjects == ["lab/a"]
+    assert {name: {w.file for w in found} for name, found in division.windows.items()} == {
+        "train": {"train/a.edf"},
+        "val": {"dev/b.edf"},
+        "test": {"eval/a.edf"},
+    }
+    with pytest.raises(LabramError, match=r"expected train/a\.edf in one split, found it in train and test"):
+        divide(Split.model_validate({"by": "file", **parts, "test": ["*/a.edf"]}), windows, ("x", "y"))
+    with pytest.raises(LabramError, match=r"expected recordings for val, .* a file is called train/a\.edf"):
+        divide(
+            Split.model_validate({"train": {"file": ["*/a*"]}, "val": {"file": ["x"]}, "test": {"file": ["dev/*"]}}),
+            windows,
+            ("x", "y"),
+        )
+
+
+def test_by_session_and_by_number_of_the_event() -> None:
+    events = labelled(*[("a", "1/a.edf", number % 2, number) for number in range(1, 16)])
+    split = Split.model_validate({"by": "event", "train": ["1..9"], "val": ["10..12"], "test": ["13..15"]})
+    division = divide(split, events, ("x", "y"))
+    assert {name: [w.event for w in found] for name, found in division.windows.items()} == {
+        "train": list(range(1, 10)),
+        "val": [10, 11, 12],
+        "test": [13, 14, 15],
+    }
+    assert division.shared_subjects == ["lab/a"]
+    sessions = labelled(*[window for session in "123" for window in both("a", f"{session}/a.edf")])
+    split = Split.model_validate({"by": "session", "train": ["1"], "val": ["2"], "test": ["3"]})
+    assert [w.session for w in divide(split, sessions, ("x", "y")).windows["test"]] == ["3", "3"]
+    with pytest.raises(LabramError, match="expected every class in test, found no window of x, y in it"):
+        divide(Split.model_validate({"by": "session", "train": ["1"], "val": ["2"], "test": ["4"]}), sessions, "xy")
+
+
+def test_ranges_name_the_subjects_that_exist() -> None:
+    subjects = {f"lab/S{number:03d}": {0, 1, 2} for number in (1, 2, 9, 10, 11)}
+    split = Split.model_validate({"train": ["S001..S009"], "val": ["lab/S010..lab/S010"], "test": ["S011..S020"]})
+    assert split_subjects(split, subjects, CLASSES) == {
+        "train": ("lab/S001", "lab/S002", "lab/S009"),
+        "val": ("lab/S010",),
+        "test": ("lab/S011",),
+    }

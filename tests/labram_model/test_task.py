@@ -31,12 +31,20 @@ def mistakes(tmp_path: Path, text: str) -> list[str]:
 
 def test_defaults_are_the_paper_s(tmp_path: Path) -> None:
     task = load(tmp_path, GOOD)
-    assert task.class_of == {"T0": 0, "T1": 1, "T2": 2, "T2b": 2}
+    assert task.class_of(["T2b", "T0", "T1", "T2", "T3"]) == {"T0": 0, "T1": 1, "T2": 2, "T2b": 2}
     recipe = task.training
     assert (recipe.lr, recipe.min_lr, recipe.weight_decay, recipe.layer_decay) == (5e-4, 1e-6, 0.05, 0.65)
     assert (recipe.epochs, recipe.warmup_epochs, recipe.drop_path, recipe.label_smoothing) == (50, 5, 0.1, 0.1)
     assert (task.split.train, task.split.val, task.split.test) == (0.6, 0.2, 0.2)
     assert task.sources is None
+
+
+def test_labels_of_a_class_may_hold_a_star(tmp_path: Path) -> None:
+    task = load(tmp_path, GOOD.replace("rest: [T0]", 'rest: ["T0", "eyem *"]').replace("left: [T1]", 'left: ["T*"]'))
+    assert task.class_of(["eyem FP1-F7", "T1", "T0", "T2", "x"]) == {"eyem FP1-F7": 0, "T1": 1, "T0": 0, "T2": 2}
+    unclear = load(tmp_path, GOOD.replace("rest: [T0]", 'rest: ["T*"]').replace("left: [T1]", 'left: ["*1"]'))
+    with pytest.raises(LabramError, match="one class for the label 'T1', found rest and left"):
+        unclear.class_of(["T1"])
 
 
 def test_every_mistake_at_once(tmp_path: Path) -> None:
@@ -59,7 +67,7 @@ def test_every_mistake_at_once(tmp_path: Path) -> None:
     assert by_key["window_s"] == "window_s: expected a value, found none"
     assert by_key["window_ss"] == "window_ss: unknown key; did you mean window_s?"
     assert by_key["stride_s"] == "stride_s: expected greater than 0, found -1"
-    assert "expected a share such as 0.6 or a list of subjects" in by_key["split.test"]
+    assert "expected a share such as 0.6, a list such as" in by_key["split.test"]
     assert by_key["split.tst"] == "split.tst: unknown key; did you mean test?"
     assert by_key["training.layer_deca"] == "training.layer_deca: unknown key; did you mean layer_decay?"
     assert "expected one of epochs" in by_key["training.learning_rate"]
@@ -80,7 +88,12 @@ def test_every_mistake_at_once(tmp_path: Path) -> None:
         ),
         ("split: {train: [a], val: 0.5, test: 0.5}", "all shares or all lists of subjects, found a mixture"),
         ("split: {train: [a, b], val: [b], test: [c]}", "expected each subject once, found twice: b"),
-        ("split: {by: recording}", "split.by: expected 'subject', found 'recording'"),
+        ("split: {by: recording}", "split.by: expected 'subject', 'file', 'session' or 'event', found 'recording'"),
+        ("split: {by: event}", "expected a list of events for each of train, val and test"),
+        ("split: {by: event, train: ['1..9'], val: ['9..12'], test: ['13']}", "each event once, found twice: 9"),
+        ("split: {train: 0.8, val: 0.3, test: {file: ['eval/*']}}", "positive shares with the sum 1, found 0.8, 0.3"),
+        ("split: {train: 0.8, val: 0.2, test: {fil: ['eval/*']}}", "or {file: ["),
+        ("split: {train: 0.8, val: 0.2, test: {file: []}}", "or {file: ["),
         ("{stride_s: 1, offset_s: 0.5}", "offset_s: expected stride_s (windows within events) or offset_s"),
         ("window_s: 17", "window_s: expected less than or equal to 16, found 17"),
         ("window_s: 2.5", "window_s: expected a valid integer"),

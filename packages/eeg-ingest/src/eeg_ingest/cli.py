@@ -18,6 +18,8 @@ from eeg_store import Store, StoreError
 
 from eeg_ingest.errors import StoppedError, UsageError
 from eeg_ingest.init import write_example
+from eeg_ingest.recipe import load_recipe, recipe_names, write_task
+from eeg_ingest.show_recipes import show, summary_of, table_of_recipes
 from eeg_ingest.sources import Sources, load_sources
 from eeg_ingest.summary import align, list_failures, summarize, table_of_sources
 
@@ -126,6 +128,29 @@ def validate(path: StoreArgument = None, store: StoreOption = DEFAULT_STORE, as_
 def schema() -> None:
     """Print the JSON Schema of sources.yaml."""
     _print({"$schema": "https://json-schema.org/draft/2020-12/schema", **Sources.model_json_schema(by_alias=True)})
+
+
+@app.command()
+def recipes(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="One recipe, to see all of it.")] = None,
+    task: Annotated[str | None, typer.Option(help="Print this task of the recipe as a task.yaml.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the datasets that the package knows, or show one: what it is, how to get it, what to tell from what."""
+    if task is not None and name is None:
+        _fail(
+            "--task needs a recipe: expected a NAME, found none. Add it: eeg-ingest recipes NAME --task TASK.",
+            WRONG_USAGE,
+        )
+    with _expected_errors():
+        if name is None:
+            listed = [load_recipe(known) for known in recipe_names()]
+            _print({"recipes": [summary_of(recipe) for recipe in listed]} if as_json else table_of_recipes(listed))
+        elif task is not None:
+            _print(write_task(load_recipe(name), task))
+        else:
+            recipe = load_recipe(name)
+            _print({**summary_of(recipe), "keys": recipe.keys, "tasks": recipe.tasks} if as_json else show(recipe))
 
 
 @app.command()

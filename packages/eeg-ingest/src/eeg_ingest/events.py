@@ -1,64 +1,146 @@
-"""Events of a recording: its annotations, and the labels that `sources.yaml` adds from the path and from tables."""
+"""Events of a recording: its annotations, and the labels that `sources.yaml` adds from elsewhere."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from eeg_ingest.beside import MissingFileError, find_beside, group_of
 from eeg_ingest.file import StoredSegment
-from eeg_ingest.labels import PLACEHOLDER, AnnotationLabels, PathLabels, TableLabels
-from eeg_ingest.recording import Event, IngestError
-from eeg_ingest.tables import NO_SECONDS, NOT_AVAILABLE, Table, read_table
+from eeg_ingest.labels import (
+    AnnotationLabels,
+    AnyLabels,
+    FlagLabels,
+    PathLabels,
+    RecipeLabels,
+    RemainderLabels,
+    TableLabels,
+    TrialLabels,
+)
+from eeg_ingest.readers import read_annotations
+from eeg_ingest.recording import Event, IngestError, Recording
+from eeg_ingest.table_labels import find_table, flag_events, look_up, table_events
 
 HALF_SAMPLE_S = 0.5 / 200  # onsets are exact to a stored sample: rounding must not push one out of its segment
 
 
 @dataclass(frozen=True)
 class FileLabels:
-    """What the labels of a source say of one file: events on its clock, and labels of the whole recording."""
+    """What the labels of a source say of one file: events on its clock, and labels of the whole recording.
+
+    `known` is False where a file is not spoken of: then what has no event is not known to be the remainder.
+    """
 
     events: tuple[Event, ...] = ()
     whole: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    known: bool = True
 
 
 def read_labels(
-    labels: Sequence[AnnotationLabels | PathLabels | TableLabels],
+    labels: Sequence[AnyLabels],
     groups: Mapping[str, str | None],
     path: Path,
     source_path: Path,
+    recording: Recording,
 ) -> FileLabels:
-    """Read the labels of the file at `path` from its path's named `groups` and from tables.
+    """Read the labels of the file at `path`, opened as `recording`, but for its own annotations.
 
-    Raises IngestError where a table is missing or does not hold what `sources.yaml` names.
+    Raises IngestError where a file is missing or does not hold what `sources.yaml` names.
     """
-    events: list[Event] = []
-    whole: list[str] = []
-    warnings: list[str] = []
-    for label in labels:
-        if isinstance(label, PathLabels):
-            whole.append(_rename(label, _group(groups, label.group, path)))
-        elif isinstance(label, TableLabels):
-            table = read_table(_find_table(label, groups, path, source_path), label.columns)
-            if label.onset is not None:
-                found, skipped = _events(label, table, label.onset)
-                events += found
-                warnings += [f"{skipped} rows without a label in {table.path.name}"] if skipped else []
-            else:
-                text = _look_up(label, table, _fill(label.value or "{subject}", groups, path))
-                whole += [_rename(label, text)] if text not in NOT_AVAILABLE else []
-                warnings += [f"no label in {table.path.name}"] if text in NOT_AVAILABLE else []
-    return FileLabels(tuple(events), tuple(whole), tuple(warnings))
+    fitting = [label for label in labels if label.applies(groups)]
+    found = [_read(label, groups, path, source_path, recording) for label in fitting]
+    events = [event for part in found for event in part.events]
+    if all(part.known for part in found):
+        rests = [label.label for label in fitting if isinstance(label, RemainderLabels)]
+        found += [FileLabels(tuple(_remainder(events, recording, rest))) for rest in rests]
+    return FileLabels(
+        tuple(event for part in found for event in part.events),
+        tuple(text for part in found for text in part.whole),
+        tuple(text for part in found for text in part.warnings),
+    )
+
+
+def _read(  # noqa: PLR0911  one return for each kind
+    label: AnyLabels, groups: Mapping[str, str | None], path: Path, source_path: Path, recording: Recording
+) -> FileLabels:
+    if isinstance(label, PathLabels):
+        return FileLabels(whole=(label.renamed(group_of(groups, label.group, path)),))
+    if isinstance(label, TableLabels):
+        return _of_table(label, groups, path, source_path)
+    if isinstance(label, FlagLabels):
+        return FileLabels(tuple(flag_events(label, groups, path, source_path, recording)))
+    if isinstance(label, TrialLabels):
+        return _of_trials(label, path, recording)
+    if isinstance(label, RecipeLabels):
+        code = import_module(f"eeg_ingest.recipes.{label.recipe}")
+        read: FileLabels = code.read_labels(path, groups, source_path, recording)
+        return replace(read, events=tuple(replace(e, label=label.renamed(e.label)) for e in read.events))
+    if isinstance(label, RemainderLabels) or label.file is None:  # the file's own: rename_annotations
+        return FileLabels()
+    file = find_beside([label.file], groups, path, source_path, what="file")
+    return FileLabels(tuple(replace(e, label=label.renamed(e.label)) for e in read_annotations(file)))
+
+
+def _of_table(label: TableLabels, groups: Mapping[str, str | None], path: Path, source_path: Path) -> FileLabels:
+    try:
+        table = find_table(label, groups, path, source_path)
+    except MissingFileError as error:
+        if not label.optional:
+            raise
+        return FileLabels(warnings=(str(error),), known=False)
+    if label.onset is not None:
+        events, skipped = table_events(label, table, label.onset)
+        return FileLabels(
+            tuple(events), warnings=(f"{skipped} rows without a label in {table.path.name}",) if skipped else ()
+        )
+    text = look_up(label, table, groups, path)
+    return FileLabels(whole=(text,)) if text is not None else FileLabels(warnings=(f"no label in {table.path.name}",))
+
+
+def _of_trials(label: TrialLabels, path: Path, recording: Recording) -> FileLabels:
+    names = [label.renamed(text) for text in label.labels]
+    if label.start_s is None or label.stop_s is None:
+        segments = recording.segments
+        if len(segments) != len(names):
+            raise IngestError(
+                f"The labels of {path.name} cannot be used: expected {len(names)} segments, one for each trial, found "
+                f"{len(segments)}. Fetch the recording again, or correct labels in sources.yaml."
+            )
+        times = [(part.onset_s, part.n_samples / recording.sfreq_hz) for part in segments]
+    else:
+        times = [(start, stop - start) for start, stop in zip(label.start_s, label.stop_s, strict=True)]
+    last = recording.segments[-1]
+    end_s = last.onset_s + last.n_samples / recording.sfreq_hz
+    beyond = sum(start + length > end_s + HALF_SAMPLE_S for start, length in times)
+    warning = f"{beyond} of {len(times)} trials end after the recording, which ends at {end_s:g} s"
+    events = tuple(Event(*time, name) for time, name in zip(times, names, strict=True))
+    return FileLabels(events, warnings=(warning,) if beyond else ())
+
+
+def _remainder(events: Iterable[Event], recording: Recording, label: str) -> Iterator[Event]:
+    """Yield an event for each stretch of a segment that no event covers."""
+    taken = sorted((event.onset_s, event.onset_s + event.duration_s) for event in events if event.duration_s > 0)
+    for segment in recording.segments:
+        clock_s, end_s = segment.onset_s, segment.onset_s + segment.n_samples / recording.sfreq_hz
+        for onset_s, stop_s in [*taken, (end_s, end_s)]:
+            if min(onset_s, end_s) > clock_s:
+                yield Event(clock_s, min(onset_s, end_s) - clock_s, label)
+            clock_s = max(clock_s, stop_s)
 
 
 def rename_annotations(
-    labels: Sequence[AnnotationLabels | PathLabels | TableLabels], annotations: Iterable[Event]
+    labels: Sequence[AnyLabels], groups: Mapping[str, str | None], annotations: Iterable[Event]
 ) -> list[Event]:
-    """Give the annotations of a file the labels that `sources.yaml` wants."""
-    rename = {old: new for label in labels if isinstance(label, AnnotationLabels) for old, new in label.rename.items()}
-    return [Event(a.onset_s, a.duration_s, rename.get(a.label, a.label)) for a in annotations]
+    """Give a file's own annotations the labels that `sources.yaml` wants for a file with these named `groups`."""
+    rename: dict[str, str] = {}
+    for label in labels:
+        if isinstance(label, AnnotationLabels) and label.file is None and label.applies(groups):
+            rename |= label.rename
+    return [replace(annotation, label=rename.get(annotation.label, annotation.label)) for annotation in annotations]
 
 
 def event_rows(
@@ -91,68 +173,3 @@ def _stored_onset_s(onset_s: float, segments: Sequence[StoredSegment]) -> float 
         if -HALF_SAMPLE_S <= into_s < segment["n_seconds"] - HALF_SAMPLE_S:
             return float(segment["first_second"] + max(into_s, 0.0))
     return None
-
-
-def _rename(label: PathLabels | TableLabels, text: str) -> str:
-    return label.rename.get(text, text)
-
-
-def _group(groups: Mapping[str, str | None], name: str, path: Path) -> str:
-    value = groups.get(name)
-    if value is None:
-        raise IngestError(
-            f"The labels of {path.name} cannot be found: expected the path to hold the named group {name!r} of "
-            "subject, found nothing there. Correct subject in sources.yaml."
-        )
-    return value
-
-
-def _fill(text: str, groups: Mapping[str, str | None], path: Path) -> str:
-    return PLACEHOLDER.sub(lambda m: path.stem if m[1] == "stem" else _group(groups, m[1], path), text)
-
-
-def _find_table(label: TableLabels, groups: Mapping[str, str | None], path: Path, source_path: Path) -> Path:
-    name = _fill(label.table, groups, path)
-    for folder in (path.parent, source_path):
-        if (folder / name).is_file():
-            return folder / name
-    raise IngestError(
-        f"The labels of {path.name} cannot be read: expected the table {name} beside the recording or in "
-        f"{source_path}, found no such file. Add the table, or correct labels in sources.yaml."
-    )
-
-
-def _events(label: TableLabels, table: Table, onset: str) -> tuple[list[Event], int]:
-    """Return one event for each row that has a label, and the number of rows that have none."""
-    text, start = table.column(label.column), table.column(onset)
-    duration = table.column(label.duration) if label.duration is not None else None
-    stop = table.column(label.stop) if label.stop is not None else None
-    events = []
-    for row, cells in enumerate(table.rows):
-        if cells[text] in NOT_AVAILABLE:
-            continue
-        onset_s, duration_s = table.seconds(row, start), 0.0
-        if duration is not None and cells[duration] not in NO_SECONDS:
-            duration_s = table.seconds(row, duration)
-        elif stop is not None and cells[stop] not in NO_SECONDS:
-            duration_s = table.seconds(row, stop) - onset_s
-        if duration_s < 0:
-            raise IngestError(
-                f"The label table {table.path} cannot be used: expected a duration of 0 s or more on line "
-                f"{table.lines[row]}, found {duration_s:g} s. Correct the table."
-            )
-        events.append(Event(onset_s, duration_s, _rename(label, cells[text])))
-    return events, len(table.rows) - len(events)
-
-
-def _look_up(label: TableLabels, table: Table, value: str) -> str:
-    """Return the label of the recording that the key column calls `value`."""
-    text, key = table.column(label.column), table.column(label.key or "")
-    found = sorted({cells[text] for cells in table.rows if cells[key] == value})
-    if len(found) != 1:
-        what = f"the labels {', '.join(found)}" if found else "no such row"
-        raise IngestError(
-            f"The label table {table.path} cannot be used: expected one label where {label.key} is {value!r}, "
-            f"found {what}. Correct the table, or value in sources.yaml."
-        )
-    return found[0]

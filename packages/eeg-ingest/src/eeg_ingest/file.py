@@ -13,6 +13,7 @@ from eeg_ingest.filters import exact_rate, notch_freqs_hz
 from eeg_ingest.harmonize import SCALE_UV, HarmonizedBlock, harmonize, stored_seconds
 from eeg_ingest.mains import detect_line_freq_hz
 from eeg_ingest.montage import ChannelChoice, LeftOut, choose_channels
+from eeg_ingest.reader_settings import ReaderSettings
 from eeg_ingest.readers import open_recording
 from eeg_ingest.recording import Event, IngestError, Recording
 from eeg_ingest.source_block import MAX_UV
@@ -60,14 +61,16 @@ def harmonize_file(
     rename: Mapping[str, str] | None = None,
     drop: Sequence[str] = (),
     montage: str | None = None,
+    names: Sequence[str] | None = None,
+    settings: ReaderSettings | None = None,
 ) -> HarmonizedFile:
     """Open a recording of any supported format and harmonize it; `line_freq_hz` None leaves the mains in.
 
     Raises `IngestError` if it cannot be read, has no EEG channel, no whole second, or amplitudes that no EEG has.
     """
-    recording = open_recording(path, unit=unit)
+    recording = open_recording(path, unit=unit, settings=settings)
     exact_rate(recording.sfreq_hz)  # a rate that no EEG has is refused before samples are counted by it
-    choice = choose_finite_channels(recording, rename=rename or {}, drop=drop, montage=montage)
+    choice = choose_finite_channels(recording, rename=rename or {}, drop=drop, montage=montage, names=names)
     if line_freq_hz == "auto":
         line_freq_hz = detect_line_freq_hz(recording, choice.indices)
     if not notch_freqs_hz(line_freq_hz, recording.sfreq_hz):
@@ -90,10 +93,15 @@ def harmonize_file(
 
 
 def choose_finite_channels(
-    recording: Recording, *, rename: Mapping[str, str], drop: Sequence[str], montage: str | None
+    recording: Recording,
+    *,
+    rename: Mapping[str, str],
+    drop: Sequence[str],
+    montage: str | None,
+    names: Sequence[str] | None = None,
 ) -> ChannelChoice:
     """Choose the EEG channels, and leave out those that hold no finite sample at all; `IngestError` if none is left."""
-    choice = choose_channels(recording, rename=rename, drop=drop, montage=montage)
+    choice = choose_channels(recording, rename=rename, drop=drop, montage=montage, names=names)
     void = _without_finite_sample(recording, choice.indices)
     if not void:
         return choice

@@ -5,8 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 EXAMPLE = r"""# Datasets for `eeg-ingest build --sources sources.yaml`. All keys: `eeg-ingest schema`.
-# Each dataset needs a name and a path; everything else has a default.
+# Each dataset needs a name and a path; everything else has a default. A recipe gives all but the path.
 sources:
+  - recipe: siena                     # one of `eeg-ingest recipes`, which also tells how to get the data
+    path: data/siena-scalp-eeg-database-1.0.0
+    # Keys written here override the recipe's; null removes one.
+
   - name: mental-arithmetic           # letters, digits, ., _ and -; the name in the store
     path: data/eegmat                 # relative to this file; ~, ${NAME} and ${NAME:-default} are expanded
     files: ["*.edf"]                  # globs below the path, ** for any folders; default: all recordings
@@ -15,6 +19,13 @@ sources:
     subject: '(?P<subject>Subject\d+)_(?P<state>\d)\.edf$'
     line_freq_hz: 50                  # mains in Hz, or auto (the default): found in each recording
     licence: ODC-BY-1.0
+    about:                            # optional, all of it: for those who find the data later
+      title: Mental arithmetic
+      url: https://physionet.org/content/eegmat/1.0.0/
+      access: open
+      citation: Zyma et al. 2019, doi:10.3390/data4010014
+      get: wget -r https://physionet.org/files/eegmat/1.0.0/
+    expected: {subjects: 36, recordings: 72, channels: 19, sfreq_hz: 500}  # optional: facts of the whole dataset
     labels:                           # where labels come from: one, or a list
       - from: path                    # one label for the whole recording, from a named group of subject
         group: state
@@ -42,15 +53,33 @@ sources:
       onset: start_time               # columns in seconds: onset, and duration or stop
       stop: stop_time                 # or duration: ..., in seconds too; without either, events of no length
       column: label
+      channel: channel                # the column of the channel: stored as "label channel"
+      optional: true                  # recordings without a table are taken with a warning
+      where: {run: [t000, t001]}      # only files whose named groups have these values; for every kind of label
       # columns: [start, stop, label] # names of the columns, where the table has no header row
 
   - name: high-density
     path: data/geodesic
-    unit: uV                          # uV, mV, V or nV; only where the files do not declare a unit
+    unit: uV                          # uV, mV, V or nV, only where the files do not declare a unit; or auto
     channels:
       rename: {"E129": Cz}            # names in the files to names in the store
       drop: [E127, E128]
       montage: GSN-HydroCel-129       # positions that give E1, E2, ... the names of their nearest 10-05 sites
+
+  - name: walking                     # text, MATLAB, ARFF and NPZ do not say what they hold: docs/readers.md
+    path: data/walking
+    files: ["*/eeg.csv"]
+    subject: (?P<subject>S\d+)/
+    unit: uV
+    reader:
+      format: table                   # or matlab, arff, npz, each with keys of its own
+      time: {column: time, unit: s}   # gives the rate and the gaps; or sfreq_hz: 100
+      triggers: [marker]
+    targets:                          # targets in time (regression), from a table with its own clock
+      table: joints.csv
+      time: {column: time}
+      names: [knee, hip]
+      units: degree
 """
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 from eeg_store.channels import VOCABULARY, canonical_name
 
@@ -41,29 +42,37 @@ class ChannelChoice:
 
 
 def choose_channels(
-    recording: Recording, *, rename: Mapping[str, str], drop: Sequence[str], montage: str | None
+    recording: Recording,
+    *,
+    rename: Mapping[str, str],
+    drop: Sequence[str],
+    montage: str | None,
+    names: Sequence[str] | None = None,
 ) -> ChannelChoice:
     """Choose the EEG channels that run at the recording's rate, and name them.
 
-    `rename` and `drop` go by the file's label, as it is or with its decoration (`EEG `, `-REF`, dots) stripped.
+    `rename` and `drop` go by the file's label, as it is or with its decoration (`EEG `, `-REF`, dots) stripped; `drop`
+    in any case, and by globs. `names` are those of all channels by their order, for labels that tell nothing.
     `montage` is a cap known to MNE, for labels that only count (`E17`, `B32`). Names that the vocabulary lacks are
     kept. A channel without a place is in `left_out` with its reason.
 
-    Raises IngestError if no EEG channel is left, or if the montage does not exist.
+    Raises IngestError if no EEG channel is left, if `names` are too many or too few, or if the montage does not exist.
     """
-    labels = [channel.name for channel in recording.channels]
+    labels = _labels(recording, names)
     parsed = parse_labels(labels)
     keys = [(label, label.strip(), read.name) for label, read in zip(labels, parsed, strict=True)]
-    warnings = _unmatched("rename", rename, keys) + _unmatched("drop", drop, keys)
+    dropped = [{wanted for wanted in drop if _fits(wanted, texts)} for texts in keys]
+    warnings = _unmatched("rename", rename, {key for texts in keys for key in texts})
+    warnings += _unmatched("drop", [wanted for wanted in drop if not _is_glob(wanted)], set().union(*dropped))
     cap = _cap_names(labels, montage, warnings) if montage else {}
     chosen: dict[str, int] = {}
     left_out = []
     for index, (channel, read) in enumerate(zip(recording.channels, parsed, strict=True)):
-        new_name = next((rename[key] for key in keys[index] if key in rename), None)
+        new_name = next((rename[key] for key in keys[index] if key in rename), labels[index] if names else None)
         label = _renamed(new_name) if new_name is not None else Label(cap.get(channel.name, read.name), read.type)
         kind = _kind(channel, read, cap) if new_name is None else (label.type or "eeg")
         reason = None
-        if any(key in drop for key in keys[index]):
+        if dropped[index]:
             reason = "dropped by the source"
         elif kind != "eeg":
             reason = _reason(channel, kind, read)
@@ -91,8 +100,26 @@ def choose_channels(
     return ChannelChoice(tuple(chosen.values()), tuple(chosen), tuple(left_out), tuple(warnings))
 
 
-def _unmatched(option: str, wanted: Iterable[str], keys: Sequence[tuple[str, ...]]) -> list[str]:
-    known = {key for names in keys for key in names}
+def _labels(recording: Recording, names: Sequence[str] | None) -> list[str]:
+    labels = [channel.name for channel in recording.channels]
+    if names is not None and len(names) != len(labels):
+        raise IngestError(
+            f"The names of the channels cannot be given: expected {len(names)} channels, found {len(labels)}. "
+            "Correct channels.names in sources.yaml."
+        )
+    return labels if names is None else list(names)
+
+
+def _is_glob(wanted: str) -> bool:
+    return any(mark in wanted for mark in "*?[")
+
+
+def _fits(wanted: str, texts: Iterable[str]) -> bool:
+    folded = wanted.casefold()
+    return any(text.casefold() == folded or fnmatchcase(text.casefold(), folded) for text in texts)
+
+
+def _unmatched(option: str, wanted: Iterable[str], known: Set[str]) -> list[str]:
     return [f"{option} {key!r} matches no channel" for key in wanted if key not in known]
 
 

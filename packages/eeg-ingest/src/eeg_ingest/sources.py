@@ -14,6 +14,7 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
+    ConfigDict,
     Field,
     ValidationError,
     ValidationInfo,
@@ -22,11 +23,13 @@ from pydantic import (
 
 from eeg_ingest.errors import UsageError
 from eeg_ingest.facts import About, Expected
-from eeg_ingest.labels import AnnotationLabels, Labels, PathLabels, TableLabels, mistakes_of_label
+from eeg_ingest.labels import KINDS, Labels, mistakes_of_label
 from eeg_ingest.mistakes import Keys, Mistake, NotEmpty, OneOrList, describe, expected, read_yaml, suggest
+from eeg_ingest.reader_settings import MODELS_OF_READERS, ReaderSettings, TargetSettings
+from eeg_ingest.recipe import fill_in_recipes
 
 MICRO = "[\u00b5\u03bc]"  # two code points look like µ
-UNITS = ("uV", "mV", "V", "nV")
+UNITS = ("uV", "mV", "V", "nV", "auto")
 
 
 class SourcesError(UsageError):
@@ -54,7 +57,7 @@ def _line_freq(value: Any) -> Any:
 def _unit(value: Any) -> Any:
     unit = re.sub(MICRO, "u", value) if isinstance(value, str) else value
     if unit not in UNITS:
-        raise expected("uV, mV, V or nV", suggest(str(unit), UNITS))
+        raise expected("uV, mV, V, nV or auto", suggest(str(unit), UNITS))
     return unit
 
 
@@ -92,17 +95,34 @@ def _montage(value: str) -> str:
 class Channels(Keys):
     """How the channels of a source are called and chosen."""
 
+    names: tuple[str, ...] | None = Field(
+        default=None, description="Names of all channels in the order of the files, whose own names tell nothing."
+    )
     rename: dict[str, str] = Field(default={}, description="Names in the files to names in the store.")
-    drop: tuple[str, ...] = Field(default=(), description="Channels to leave out, by their name in the files.")
+    drop: tuple[str, ...] = Field(
+        default=(),
+        description="Channels to leave out, by their name in the files in any case, or by globs (EXG*).",
+    )
     montage: Annotated[str, AfterValidator(_montage)] | None = Field(
         default=None,
         description="Built-in montage of MNE, whose positions give cap names (A1, E1) their nearest 10-05 site.",
     )
 
 
+def _named_by_recipe(schema: dict[str, Any]) -> None:
+    schema["required"].remove("name")
+    schema["anyOf"] = [{"required": ["name"]}, {"required": ["recipe"]}]
+
+
 class Source(Keys):
     """One dataset."""
 
+    model_config = ConfigDict(json_schema_extra=_named_by_recipe)
+
+    recipe: str | None = Field(
+        default=None,
+        description="Recipe that gives all keys but `path`; keys written here override its own, null removes one.",
+    )
     name: Annotated[str, AfterValidator(_name)] = Field(description="Name in the store: letters, digits, ., _ and -.")
     path: Path = Field(
         description="Folder of the dataset, relative to this file; ~, ${NAME} and ${NAME:-default} are expanded."
@@ -120,8 +140,16 @@ class Source(Keys):
     line_freq_hz: Annotated[float | Literal["auto"], BeforeValidator(_line_freq)] = Field(
         default="auto", description="Mains frequency to notch, or auto: found in each recording."
     )
-    unit: Annotated[Literal["uV", "mV", "V", "nV"], BeforeValidator(_unit)] | None = Field(
-        default=None, description="Unit of the samples, only where the files do not declare one."
+    unit: Annotated[Literal["uV", "mV", "V", "nV", "auto"], BeforeValidator(_unit)] | None = Field(
+        default=None,
+        description="Unit of the samples, only where the files do not declare one; or auto, for files that declare a "
+        "wrong one: what they declare where that makes EEG, else the only unit that does.",
+    )
+    reader: ReaderSettings | None = Field(
+        default=None, description="Layout of files that do not say what they hold: MATLAB, tables of text, ARFF, NPZ."
+    )
+    targets: TargetSettings | None = Field(
+        default=None, description="Targets in time (regression), from a table with its own clock beside the recording."
     )
     channels: Channels = Field(default_factory=Channels, description="Names and choice of channels.")
     labels: Annotated[tuple[Labels, ...], OneOrList] = Field(
@@ -143,9 +171,9 @@ class Source(Keys):
 
     def spec(self) -> dict[str, Any]:
         """Return the options that change the data, as JSON values: they enter the store's spec hash."""
-        return self.model_dump(
-            mode="json", by_alias=True, include={"subject", "line_freq_hz", "unit", "channels", "labels"}
-        )
+        keys = {"subject", "line_freq_hz", "unit", "channels", "labels"}
+        keys |= {key for key in ("reader", "targets") if getattr(self, key) is not None}
+        return self.model_dump(mode="json", by_alias=True, include=keys)
 
     def groups(self, file: str) -> dict[str, str | None] | None:
         """Return the named groups of `subject` in the relative path `file`, or None where it does not match."""
@@ -167,9 +195,8 @@ _MODELS: dict[tuple[str, ...], type[BaseModel]] = {
     ("sources", "about"): About,
     ("sources", "channels"): Channels,
     ("sources", "expected"): Expected,
-    ("sources", "labels", "annotations"): AnnotationLabels,
-    ("sources", "labels", "path"): PathLabels,
-    ("sources", "labels", "table"): TableLabels,
+    **{("sources", "labels", kind): model for kind, model in KINDS.items()},
+    **MODELS_OF_READERS,
 }
 
 
@@ -185,6 +212,8 @@ def load_sources(path: Path) -> tuple[Source, ...]:
         raise SourcesError(path, [f"expected a YAML file, found that it cannot be read: {reason}."]) from None
     raw, mistakes = read_yaml(text)
     if not (mistakes and raw is None):
+        raw, unknown = fill_in_recipes(raw)
+        mistakes += unknown
         try:
             loaded = Sources.model_validate(raw, context={"folder": path.absolute().parent})
         except ValidationError as invalid:

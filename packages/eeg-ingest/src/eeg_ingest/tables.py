@@ -5,9 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
 
 from eeg_ingest.recording import IngestError
 
@@ -58,10 +62,38 @@ def read_table(path: Path, columns: tuple[str, ...] | None) -> Table:
         state = path.stat()
         return _read(path, columns, state.st_mtime_ns, state.st_size)
     except OSError as error:
+        raise _unreadable(path, error) from None
+
+
+def read_flags(path: Path, columns: Sequence[str]) -> npt.NDArray[np.int8]:
+    """Read columns of 0 and 1, (columns, rows). Raises IngestError where they are missing or hold anything else."""
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            header = file.readline()
+            separator = max("\t,;", key=header.count)
+            names = Table(path, tuple(cell.strip() for cell in header.split(separator)), (), ())
+            places = [names.column(name) for name in columns]
+            flags = np.loadtxt(file, dtype=np.float32, delimiter=separator, usecols=places, ndmin=2)
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    except ValueError as error:  # also of bytes that are no UTF-8
         raise IngestError(
-            f"The label table {path} cannot be read: expected a readable file, found: {error.strerror}. "
-            "Correct the table's path or its permissions."
+            f"The label table {path} cannot be read: expected columns of 0 and 1, found: {error}. Correct the table."
         ) from None
+    if not np.isin(flags, (0, 1)).all():
+        row, column = np.argwhere(~np.isin(flags, (0, 1)))[0].tolist()
+        raise IngestError(
+            f"The label table {path} cannot be used: expected 0 or 1 in column {columns[column]!r}, found "
+            f"{flags[row, column]:g} on line {row + 2}. Correct the table."
+        )
+    return np.ascontiguousarray(flags.T, dtype=np.int8)
+
+
+def _unreadable(path: Path, error: OSError) -> IngestError:
+    return IngestError(
+        f"The label table {path} cannot be read: expected a readable file, found: {error.strerror}. "
+        "Correct the table's path or its permissions."
+    )
 
 
 @lru_cache(maxsize=8)  # one table often serves every recording of a source

@@ -18,6 +18,7 @@ from labram_model.errors import LabramError
 from labram_model.labelled import labelled_windows
 from labram_model.labelled_batches import LabelledReader, predict
 from labram_model.scores import classification_scores
+from labram_model.split import windows_of
 from labram_model.task import Task, load_task
 
 logger = logging.getLogger(__name__)
@@ -26,7 +27,7 @@ _FREE_KEYS = {"name", "training"}  # of a task: they do not change which windows
 
 
 def evaluate(store_path: Path, task_path: Path, folder: Path, *, split: str, device: str) -> dict[str, Any]:
-    """Score the model in `folder` on the subjects that were its `split` when it was fine-tuned.
+    """Score the model in `folder` on what was its `split` when it was fine-tuned.
 
     Raises:
         LabramError: a model of another kind or of another task, a store without the split's subjects.
@@ -39,12 +40,14 @@ def evaluate(store_path: Path, task_path: Path, folder: Path, *, split: str, dev
         logger.warning("The store %s is not as it was when the model in %s was fine-tuned.", store_path, folder)
     labelled = labelled_windows(store, task)
     subjects = config["split"][split]
-    if missing := [subject for subject in subjects if subject not in labelled.classes_of]:
+    windows = labelled.of(subjects) if task.split.by == "subject" else windows_of(task.split, split, labelled)
+    found = {window.subject for window in windows}
+    if missing := [subject for subject in subjects if subject not in found]:
         raise LabramError(
             f"Cannot score {split} in {store_path}: expected windows of the {len(subjects)} subjects that the model in "
             f"{folder} had there, found none of {', '.join(missing)}. Give the store that it was fine-tuned on."
         )
-    reader = LabelledReader(store, labelled.of(subjects), task.window_s)
+    reader = LabelledReader(store, windows, task.window_s)
     with join(device) as place:
         model = models.load_classifier(folder).to(place.device)
         scored = score_split(model, reader, task, place.device)

@@ -28,7 +28,7 @@ from labram_model.errors import LabramError
 from labram_model.evaluate import count_split, score_split
 from labram_model.labelled import Labelled, labelled_windows
 from labram_model.labelled_batches import LabelledBatch, LabelledReader, classification_loss
-from labram_model.split import split_subjects
+from labram_model.split import Division, divide
 from labram_model.task import SPLITS, Task, load_task
 
 logger = logging.getLogger(__name__)
@@ -72,13 +72,13 @@ def finetune(options: FinetuneOptions) -> tuple[dict[str, Any], int]:
     """
     task, store = load_task(options.task), Store.open(options.store)
     labelled = labelled_windows(store, task)
-    split = split_subjects(task.split, labelled.classes_of, list(task.classes))
-    readers = {name: LabelledReader(store, labelled.of(split[name]), task.window_s) for name in SPLITS}
+    division = divide(task.split, labelled, list(task.classes))
+    readers = {name: LabelledReader(store, division.windows[name], task.window_s) for name in SPLITS}
     with join(options.device) as place:
         torch.manual_seed(options.seed)
         size, model = _model(options, task, place.device)
         batch_size, plan = _plan(options, task, len(readers["train"]), place)
-        document = _document(options, task, store, model, split, size=size, plan=plan)
+        document = _document(options, task, store, model, division, size=size, plan=plan)
         if place.writes:
             start_run(options.output, document, resume=options.resume)
         selection = Selection(options.output / "best", document, readers["val"], task, place.device)
@@ -203,7 +203,7 @@ def _document(
     task: Task,
     store: Store,
     model: Classifier,
-    split: dict[str, tuple[str, ...]],
+    division: Division,
     *,
     size: str,
     plan: Plan,
@@ -215,7 +215,8 @@ def _document(
         **models.classifier_document(model, list(task.classes)),
         "size": size,
         "task": told,
-        "split": {name: list(subjects) for name, subjects in split.items()},
+        "split": {name: list(subjects) for name, subjects in division.subjects.items()},
+        "subjects_in_several_splits": division.shared_subjects,
         "options": {
             "checkpoint": begun_with,
             "size": size,
@@ -257,7 +258,9 @@ def _result(
         "steps": outcome.step,
         "stopped_by": None if outcome.signal is None else outcome.signal.name,
         "chosen": {"by": f"val {monitor}", "step": best and best["step"]},
+        "split_by": task.split.by,
         "split": document["split"],
+        "subjects_in_several_splits": document["subjects_in_several_splits"],
         "windows_left_out_not_finite": labelled.left_out_not_finite,
     }
 

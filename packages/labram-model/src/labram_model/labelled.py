@@ -25,19 +25,25 @@ from labram_model.task import Task
 
 logger = logging.getLogger(__name__)
 
-_COLUMNS = ["recording", "source", "subject", "array", "first_second", "n_seconds", "segments"]
+_COLUMNS = ["recording", "source", "subject", "session", "file", "array", "first_second", "n_seconds", "segments"]
 _SHOWN = 12  # labels or recordings that a message lists
 
 
 @dataclass(frozen=True)
 class LabelledWindow:
-    """A window of `Task.window_s` seconds and its class; `start_sample` counts from its array's start."""
+    """A window of `Task.window_s` seconds and its class; `start_sample` counts from its array's start.
+
+    `event` is the number, from 1, of its event among the recording's events that have a class.
+    """
 
     subject: str
     recording: str
     array: str
     start_sample: int
     label: int
+    event: int
+    file: str
+    session: str | None
 
 
 @dataclass(frozen=True)
@@ -73,8 +79,9 @@ def labelled_windows(store: Store, task: Task) -> Labelled:
         columns=["recording", "label", "original_onset_s", "duration_s"],
         where=pc.field("recording").isin(list(recordings)),
     )
-    _check_labels(task, table["label"])
-    events = table.filter(pc.field("label").isin(list(task.class_of))).to_pylist()
+    class_of = task.class_of(pc.unique(table["label"]).to_pylist())
+    _check_labels(task, class_of, table["label"])
+    events = table.filter(pc.field("label").isin(list(class_of))).sort_by("original_onset_s").to_pylist()
     by_recording: dict[str, list[dict[str, Any]]] = {}
     for event in events:
         by_recording.setdefault(event["recording"], []).append(event)
@@ -86,11 +93,11 @@ def labelled_windows(store: Store, task: Task) -> Labelled:
     windows: list[LabelledWindow] = []
     left_out = 0
     for row in used:
-        found = _windows_of(task, row, by_recording[row["recording"]])
+        found = _windows_of(task, class_of, row, by_recording[row["recording"]])
         finite = _finite(reader, row, usable[row["array"]], found, task.window_s)
         windows += [window for window, good in zip(found, finite, strict=True) if good]
         left_out += len(found) - int(finite.sum())
-    _check_classes(task, events, windows)
+    _check_classes(task, class_of, events, windows)
     return Labelled(tuple(windows), left_out)
 
 
@@ -133,15 +140,19 @@ def _recordings(store: Store, task: Task) -> list[dict[str, Any]]:
     return [row for row in rows if task.sources is None or row["source"] in task.sources]
 
 
-def _windows_of(task: Task, row: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> list[LabelledWindow]:
+def _windows_of(
+    task: Task, class_of: Mapping[str, int], row: Mapping[str, Any], events: Sequence[Mapping[str, Any]]
+) -> list[LabelledWindow]:
     subject, offset = f"{row['source']}/{row['subject']}", row["first_second"] * SFREQ_HZ
-    found = {
-        (start, task.class_of[event["label"]])
-        for event in events
-        for start in window_starts(task, event, row["segments"])
-    }
+    found: dict[tuple[int, int], int] = {}
+    for number, event in enumerate(events, 1):
+        for start in window_starts(task, event, row["segments"]):
+            found.setdefault((start, class_of[event["label"]]), number)
     return [
-        LabelledWindow(subject, row["recording"], row["array"], offset + start, label) for start, label in sorted(found)
+        LabelledWindow(
+            subject, row["recording"], row["array"], offset + start, label, number, row["file"], row["session"]
+        )
+        for (start, label), number in sorted(found.items())
     ]
 
 
@@ -162,9 +173,10 @@ def _finite(
     return finite
 
 
-def _check_labels(task: Task, labels: pa.ChunkedArray) -> None:
+def _check_labels(task: Task, class_of: Mapping[str, int], labels: pa.ChunkedArray) -> None:
     counts = {pair["values"]: pair["counts"] for pair in pc.value_counts(labels).to_pylist()}
-    missing = {name: known for name, known in task.classes.items() if not counts.keys() & set(known)}
+    found = set(class_of.values())
+    missing = {name: known for index, (name, known) in enumerate(task.classes.items()) if index not in found}
     if missing:
         wanted = "; ".join(f"{name}: {', '.join(known)}" for name, known in missing.items())
         shown = sorted(counts, key=lambda label: -counts[label])
@@ -173,7 +185,8 @@ def _check_labels(task: Task, labels: pa.ChunkedArray) -> None:
             f"{_listed([f'{label} ({counts[label]})' for label in shown]) or 'no event at all'}. "
             "Correct the labels, or the sources' labels in sources.yaml."
         )
-    if absent := [label for label in task.class_of if label not in counts]:
+    told = [label for labels_of_class in task.classes.values() for label in labels_of_class if "*" not in label]
+    if absent := [label for label in told if label not in counts]:
         logger.warning("No event has the label %s, of which the task speaks.", ", ".join(absent))
 
 
@@ -206,11 +219,16 @@ def _usable_channels(store: Store, task: Task, rows: Sequence[Mapping[str, Any]]
     return usable
 
 
-def _check_classes(task: Task, events: Sequence[Mapping[str, Any]], windows: Sequence[LabelledWindow]) -> None:
+def _check_classes(
+    task: Task,
+    class_of: Mapping[str, int],
+    events: Sequence[Mapping[str, Any]],
+    windows: Sequence[LabelledWindow],
+) -> None:
     found = Counter(window.label for window in windows)
-    for index, (name, labels) in enumerate(task.classes.items()):
+    for index, name in enumerate(task.classes):
         if not found[index]:
-            durations = [event["duration_s"] or 0.0 for event in events if event["label"] in labels]
+            durations = [event["duration_s"] or 0.0 for event in events if class_of[event["label"]] == index]
             raise LabramError(
                 f"No window of the class {name}: expected events of at least window_s = {task.window_s} s, found "
                 f"{len(durations)} events of {min(durations):g} to {max(durations):g} s. Set a shorter window_s, or "

@@ -36,10 +36,13 @@ def finetuned(result: Mapping[str, Any]) -> str:
     if result["stopped_by"]:
         return f"Stopped by {result['stopped_by']} in {result['output']}; go on with --resume."
     begun = "a pre-trained model" if result["pretrained"] else "random weights"
+    shared = len(result["subjects_in_several_splits"])
+    warning = [f"{shared} subjects are in several splits (by {result['split_by']}): the scores are not of new people."]
     return "\n".join(
         [
             f"Task {result['task']}, {result['size']} model from {begun}, seed {result['seed']}: chosen by "
             f"{result['chosen']['by']} at step {result['chosen']['step']} of {result['steps']}, in {result['output']}.",
+            *(warning if shared else []),
             scores({**result["test"], "split": "test", "classes": result["classes"]}),
         ]
     )

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import re
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -32,45 +35,78 @@ class _Keys(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-def _share_or_subjects(value: Any) -> float | tuple[str, ...]:
+def _part(value: Any) -> float | tuple[str, ...] | Files:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
-    if isinstance(value, list | tuple) and value and all(isinstance(subject, str) for subject in value):
+    if isinstance(value, list | tuple) and value and all(isinstance(entry, str) for entry in value):
         return tuple(value)
-    raise ValueError(f'expected a share such as 0.6 or a list of subjects such as ["S001", "S002"], found {value!r}')
+    if isinstance(value, dict) and list(value) == ["file"] and isinstance(_part(value["file"]), tuple):
+        return Files(file=value["file"])
+    raise ValueError(
+        'expected a share such as 0.6, a list such as ["S001", "S002"] or ["S001..S070"], or {file: ["eval/*"]}, '
+        f"found {value!r}"
+    )
 
 
-Part = Annotated[Any, BeforeValidator(_share_or_subjects)]
+class Files(_Keys):
+    """A part of the recordings by their `file`: patterns in which * stands for anything, folders included."""
+
+    file: Annotated[tuple[Label, ...], Field(min_length=1)]
+
+
+Part = Annotated[Any, BeforeValidator(_part)]
 
 
 class Split(_Keys):
-    """Shares of the subjects (drawn by `seed`), or the subjects themselves: a subject is never in two splits."""
+    """What goes into which split.
 
-    by: Literal["subject"] = "subject"
+    By subject, a subject is never in two splits: shares of the subjects (drawn by `seed`), lists of them, or `Files`
+    for the subjects of some recordings. By file, session or event, lists say which files (patterns), sessions, or
+    events by their number within their recording belong to a split, and subjects may be in several.
+    """
+
+    by: Literal["subject", "file", "session", "event"] = "subject"
     train: Part = 0.6
     val: Part = 0.2
     test: Part = 0.2
     seed: int = 0
 
     @property
-    def listed(self) -> dict[str, tuple[str, ...]] | None:
-        """Subjects by split where the task names them, None where it gives shares."""
-        parts = {name: getattr(self, name) for name in SPLITS}
-        return parts if isinstance(self.train, tuple) else None
+    def parts(self) -> dict[str, float | tuple[str, ...] | Files]:
+        """What the task says of each split."""
+        return {name: getattr(self, name) for name in SPLITS}
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        parts = [self.train, self.val, self.test]
-        if len({isinstance(part, tuple) for part in parts}) > 1:
+        parts = list(self.parts.values())
+        if self.by != "subject" and not all(isinstance(part, tuple) for part in parts):
+            raise ValueError(f"expected a list of {self.by}s for each of train, val and test, found something else")
+        shares = [part for part in parts if isinstance(part, float)]
+        named = [entry for part in parts if isinstance(part, tuple) for entry in expand(part)]
+        if shares and named:
             raise ValueError("expected train, val and test to be all shares or all lists of subjects, found a mixture")
-        if self.listed is None:
-            if min(parts) <= 0 or abs(sum(parts) - 1) > 1e-6:
-                raise ValueError(f"expected positive shares with the sum 1, found {', '.join(map(str, parts))}")
-            return self
-        named = [subject for part in parts for subject in part]
-        if twice := sorted({subject for subject in named if named.count(subject) > 1}):
-            raise ValueError(f"expected each subject once, found twice: {', '.join(twice)}")
+        if shares and (min(shares) <= 0 or abs(sum(shares) - 1) > 1e-6):
+            raise ValueError(f"expected positive shares with the sum 1, found {', '.join(map(str, shares))}")
+        if twice := sorted({entry for entry in named if named.count(entry) > 1}):
+            raise ValueError(f"expected each {self.by} once, found twice: {', '.join(twice)}")
         return self
+
+
+def expand(entries: Iterable[str]) -> list[str]:
+    """Write out ranges: `S008..S010` is S008, S009, S010; `9..11` is 9, 10, 11."""
+    names: list[str] = []
+    for entry in entries:
+        ends = is_range(entry)
+        if ends is None:
+            names.append(entry)
+            continue
+        names += [f"{ends[1]}{number:0{len(ends[2])}d}" for number in range(int(ends[2]), int(ends[3]) + 1)]
+    return names
+
+
+def is_range(entry: str) -> re.Match[str] | None:
+    """Return the prefix, first and last number of a range such as `S001..S070`, None for another text."""
+    return re.fullmatch(r"(.*?)(\d+)\.\.\1(\d+)", entry)
 
 
 class Training(_Keys):
@@ -95,7 +131,8 @@ class Task(_Keys):
 
     Attributes:
         name: the task's name, for the reader of its results.
-        classes: class name to the event labels that mean it; of two classes the second is the positive one.
+        classes: class name to the event labels that mean it, in which * stands for anything; of two classes the second
+            is the positive one.
         sources: the sources that take part; all where it is left out.
         window_s: length of a window in whole seconds.
         stride_s: seconds between the starts of windows within an event; default `window_s`.
@@ -114,10 +151,22 @@ class Task(_Keys):
     split: Split = Split()
     training: Training = Training()
 
-    @property
-    def class_of(self) -> dict[str, int]:
-        """Event label to the index of its class."""
-        return {label: index for index, labels in enumerate(self.classes.values()) for label in labels}
+    def class_of(self, labels: Iterable[str]) -> dict[str, int]:
+        """Return the index of its class for each of the event labels that has one.
+
+        Raises:
+            LabramError: a label that the patterns of two classes fit.
+        """
+        wanted = {label: index for index, known in enumerate(self.classes.values()) for label in known}
+        patterns = {label: index for label, index in wanted.items() if "*" in label}
+        found: dict[str, int] = {}
+        for label in labels:
+            fits = {wanted[label]} if label in wanted else {patterns[p] for p in patterns if fnmatchcase(label, p)}
+            if len(fits) > 1:
+                names = " and ".join(name for index, name in enumerate(self.classes) if index in fits)
+                raise LabramError(f"Unclear classes: expected one class for the label {label!r}, found {names}.")
+            found |= dict.fromkeys([label], *fits) if fits else {}
+        return found
 
     @field_validator("classes")
     @classmethod

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -97,27 +98,15 @@ class EdfRecording(Recording):
     def _clock(self, sfreq_hz: float) -> tuple[tuple[Segment, ...], tuple[Event, ...]]:
         """Segments and events on the file's clock, which starts with the first data record."""
         header = self._header
-        texts = [parse_record(raw) for raw in self._annotation_bytes()]
-        onsets = [record.onset_s for record in texts]
-        zero_s = next((onset for onset in onsets[:1] if onset is not None), 0.0)
+        onsets, annotations = _annotations(header, self._map)
         if header.continuity == "D":
-            if not texts:
+            if not onsets:
                 raise IngestError("The file is interrupted (EDF+D) but has no annotation signal that says where.")
             segments = segments_of_records(onsets, self._record_samples, sfreq_hz)
         else:
             segments = (Segment(0, header.n_records * self._record_samples, 0.0),)
-        events = [
-            Event(event.onset_s - zero_s, event.duration_s, event.label) for record in texts for event in record.events
-        ]
-        events += self._trigger_events(segments, sfreq_hz)
+        events = [*annotations, *self._trigger_events(segments, sfreq_hz)]
         return segments, tuple(sorted(events, key=lambda event: event.onset_s))
-
-    def _annotation_bytes(self) -> Iterator[bytes]:
-        """The annotation signals of each data record."""
-        signals = [signal for signal in self._header.signals if signal.is_annotation]
-        for record in range(self._header.n_records if signals else 0):
-            parts = [self._map[record, s.first_sample : s.first_sample + s.n_samples].tobytes() for s in signals]
-            yield b"\x00".join(parts) + b"\x00"
 
     def _trigger_events(self, segments: Sequence[Segment], sfreq_hz: float) -> list[Event]:
         signals = [signal for signal in self._signals if signal.label.lower() in _TRIGGER_LABELS]
@@ -135,6 +124,29 @@ class EdfRecording(Recording):
             Event(clock_s(round(sample * scale), segments, sfreq_hz), 0.0, str(code))
             for sample, code in trigger_events(blocks)
         ]
+
+
+def read_edf_annotations(path: Path) -> list[Event]:
+    """Read the annotations of a file that need not hold any signal, on its clock. Raises IngestError."""
+    header = read_header(path)
+    return _annotations(header, _map_samples(path, header))[1]
+
+
+def _annotations(header: EdfHeader, samples: npt.NDArray[Any]) -> tuple[list[float | None], list[Event]]:
+    """The onset of each data record, where there are annotation signals, and all annotations on the file's clock."""
+    signals = [signal for signal in header.signals if signal.is_annotation]
+    texts = [
+        parse_record(b"\x00".join([_bytes(samples, signal, record) for signal in signals]) + b"\x00")
+        for record in range(header.n_records if signals else 0)
+    ]
+    onsets = [record.onset_s for record in texts]
+    zero_s = next((onset for onset in onsets[:1] if onset is not None), 0.0)
+    events = [replace(event, onset_s=event.onset_s - zero_s) for record in texts for event in record.events]
+    return onsets, sorted(events, key=lambda event: event.onset_s)
+
+
+def _bytes(samples: npt.NDArray[Any], signal: EdfSignal, record: int) -> bytes:
+    return bytes(samples[record, signal.first_sample : signal.first_sample + signal.n_samples].tobytes())
 
 
 def _scale_int16(digital: npt.NDArray[Any], gain: float, offset: float, out: npt.NDArray[np.float32]) -> None:

@@ -31,8 +31,13 @@ _MAX_RECOMPUTED_BYTES = 2e9  # beyond this MNE has only the header's count of sa
 _UNIT_OF_POWER = {0: "V", -3: "mV", -6: "uV", -9: "nV"}
 
 
-def open_with_mne(path: Path, kind: str, unit: str | None, *, overrule: bool = False) -> MneRecording:
-    """Open a file of format `kind` lazily. Raises IngestError, with MNE's reason, if MNE cannot."""
+def open_with_mne(
+    path: Path, kind: str, unit: str | None, *, overrule: bool = False, sample_bits: int | None = None
+) -> MneRecording:
+    """Open a file of format `kind` lazily; `sample_bits` are those of a Neuroscan file that does not tell.
+
+    Raises IngestError, with MNE's reason, if MNE cannot.
+    """
     if kind == "brainvision":
         _check_companions(path)
     constant = kind in ("fif", "eeglab")
@@ -40,7 +45,8 @@ def open_with_mne(path: Path, kind: str, unit: str | None, *, overrule: bool = F
     try:
         with warnings.catch_warnings(record=True) as caught, reading_by_mne(f"this {kind} file"):
             warnings.simplefilter("always")
-            recording = _wrap(_open(kind)(readable), path, kind, unit, constant=constant, overrule=overrule)
+            raw = _cnt(readable, sample_bits) if sample_bits else _open(kind)(readable)
+            recording = _wrap(raw, path, kind, unit, constant=constant, overrule=overrule)
     except IngestError:
         if folder:
             folder.cleanup()
@@ -74,10 +80,10 @@ def _fif(path: Path) -> Any:
     return mne.io.read_raw_fif(path, preload=False, verbose="ERROR")
 
 
-def _cnt(path: Path) -> Any:
+def _cnt(path: Path, sample_bits: int | None = None) -> Any:
     return mne.io.read_raw_cnt(
         path,
-        data_format=cnt_data_format(path),
+        data_format=cnt_data_format(path, sample_bits),
         recompute_n_samples=path.stat().st_size < _MAX_RECOMPUTED_BYTES,  # the header's count is often wrong
         preload=False,
         verbose="ERROR",
