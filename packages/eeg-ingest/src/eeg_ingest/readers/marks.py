@@ -14,10 +14,13 @@ from eeg_ingest.recording import Event, IngestError, Segment
 
 
 class MarkReader:
-    """Collects the events of a recording block by block; `channels` are those that it needs."""
+    """Collects the events of a recording block by block; `channels` are those that it needs.
 
-    def __init__(self, marks: Marks, states: Sequence[str], where: str) -> None:
-        self._runs = {name: _Runs() for name in (*marks.flags, *states)}
+    `states` are channels of classes beside those that the source declares.
+    """
+
+    def __init__(self, marks: Marks, where: str, states: Sequence[str] = ()) -> None:
+        self._runs = {name: _Runs() for name in (*marks.flags, *marks.states, *states)}
         self._flags = marks.flags
         self._triggers = marks.triggers
         self._codes: list[tuple[int, int]] = []

@@ -61,7 +61,7 @@ def read_table_recording(
 
     Columns that are not numbers are listed as channels and not read; those of marks and times are used up.
     """
-    reader = MarkReader(marks, [*marks.states, *states], path.name)
+    reader = MarkReader(marks, path.name, states)
     used = [*reader.channels, *([time.column] if time else [])]
     absent = [name for name in used if name not in file.columns]
     if absent:
