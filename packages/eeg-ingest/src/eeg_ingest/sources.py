@@ -255,8 +255,8 @@ def _across_keys(raw: Any) -> Iterator[Mistake]:
             groups = None  # reported as a mistake of `subject`
         targets = source.get("targets")
         if isinstance(targets, Mapping):
-            names = placeholders(targets.get("table"))
-            yield from mistakes_of_groups((*place, "targets", "table"), names, groups)
+            groups_of_table = placeholders(targets.get("table"))
+            yield from mistakes_of_groups((*place, "targets", "table"), groups_of_table, groups)
         labels = source.get("labels")
         if isinstance(labels, Mapping):
             yield from mistakes_of_label((*place, "labels"), labels, groups)
