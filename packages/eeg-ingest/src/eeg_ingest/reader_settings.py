@@ -182,13 +182,22 @@ class TargetSettings(TextLayout):
         return tuple(zip(self.names, units, strict=True))
 
 
-ReaderSettings = Annotated[MatlabSettings | TableSettings | ArffSettings | NpzSettings, Field(discriminator="format")]
+class NeuroscanSettings(Keys):
+    """Neuroscan CNT whose header does not tell 16-bit from 32-bit samples, as of files of a gigabyte."""
+
+    format: Literal["neuroscan-cnt"]
+    sample_bits: Literal[16, 32] = Field(description="Bits of a sample, where the header does not tell.")
+
+
+LayoutSettings = MatlabSettings | TableSettings | ArffSettings | NpzSettings
+ReaderSettings = Annotated[LayoutSettings | NeuroscanSettings, Field(discriminator="format")]
 
 _FORMATS: dict[str, type[Keys]] = {
     "matlab": MatlabSettings,
     "table": TableSettings,
     "arff": ArffSettings,
     "npz": NpzSettings,
+    "neuroscan-cnt": NeuroscanSettings,
 }
 MODELS_OF_READERS: dict[tuple[str, ...], type[Keys]] = {
     ("sources", "targets"): TargetSettings,

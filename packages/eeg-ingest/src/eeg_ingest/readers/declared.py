@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from eeg_ingest.reader_settings import ArffSettings, ReaderSettings, TableSettings
+from eeg_ingest.reader_settings import ArffSettings, LayoutSettings, TableSettings
 from eeg_ingest.readers.arrays import open_arrays
 from eeg_ingest.readers.parsed import ParsedRecording
 from eeg_ingest.readers.table import open_arff, open_table
@@ -25,7 +25,7 @@ _STARTS = {
 }
 
 
-def open_declared(path: Path, settings: ReaderSettings, unit: str | None) -> ParsedRecording:
+def open_declared(path: Path, settings: LayoutSettings, unit: str | None) -> ParsedRecording:
     """Open a file as `settings` say. Raises IngestError if its content is something else."""
     found = _content(path)
     if found not in _CONTENT[settings.format]:

@@ -11,14 +11,14 @@ from eeg_ingest.beside import find_beside
 from eeg_ingest.events import FileLabels
 from eeg_ingest.reader_settings import TextLayout
 from eeg_ingest.readers.text import open_text
-from eeg_ingest.recording import Event, IngestError
+from eeg_ingest.recording import Event, IngestError, Recording
 from eeg_ingest.tables import read_table
 
 SFREQ_HZ = 200
 NAMES = {"0": "wrong", "1": "correct"}
 
 
-def read_labels(path: Path, groups: Mapping[str, str | None], source_path: Path) -> FileLabels:
+def read_labels(path: Path, groups: Mapping[str, str | None], source_path: Path, recording: Recording) -> FileLabels:
     """Read the labels of one session. Raises IngestError where feedbacks and rows are not as many."""
     table = read_table(find_beside(["TrainLabels.csv"], groups, path, source_path), None)
     key, value = table.column("IdFeedBack"), table.column("Prediction")
