@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,6 @@ def load(folder: Path, **keys: Any) -> Source:
 @pytest.mark.parametrize(
     ("keys", "mistake"),
     [
-        ({"reader": {}}, "sources[0].reader.format: expected matlab, table, arff or npz, found nothing."),
-        ({"reader": {"format": "mat"}}, "sources[0].reader.format: expected matlab, table, arff or npz, found 'mat'."),
         ({"reader": {**MATLAB, "singal": "x"}}, "sources[0].reader.singal: unknown key. Did you mean 'signal'?"),
         ({"reader": {"format": "matlab"}}, "sources[0].reader.signal: expected a value, found nothing. Add the key."),
         (
@@ -83,6 +82,14 @@ def test_each_mistake_has_its_place_and_action(tmp_path: Path, keys: dict[str, A
     assert mistake in caught.value.mistakes
 
 
+@pytest.mark.parametrize(("reader", "found"), [({}, "nothing"), ({"format": "mat"}, "'mat'")])
+def test_an_unknown_format_is_told_the_known_ones(tmp_path: Path, reader: dict[str, Any], found: str) -> None:
+    with pytest.raises(SourcesError) as caught:
+        load(tmp_path, reader=reader)
+    (mistake,) = caught.value.mistakes
+    assert re.fullmatch(rf"sources\[0\]\.reader\.format: expected .*\bmatlab\b.*\btable\b.*, found {found}\.", mistake)
+
+
 def test_what_changes_the_data_enters_the_spec(tmp_path: Path) -> None:
     """And a source without a reader has the spec that it had before there were readers."""
     plain = spec_of([load(tmp_path)])["sources"]["a"]
@@ -91,3 +98,12 @@ def test_what_changes_the_data_enters_the_spec(tmp_path: Path) -> None:
     assert one != spec_of([load(tmp_path, reader={**MATLAB, "scale": 0.1})])
     assert one == spec_of([load(tmp_path, reader={**MATLAB, "scale": 1})])
     assert load(tmp_path, targets=TARGETS).spec()["targets"]["names"] == ["a", "b"]
+
+
+def test_the_examples_of_the_documentation_load(tmp_path: Path) -> None:
+    document = (Path(__file__).parents[2] / "docs/readers.md").read_text(encoding="utf-8")
+    blocks = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", document, re.DOTALL)]
+    (source,) = blocks[0]["sources"]
+    assert load(tmp_path, **{key: value for key, value in source.items() if key not in ("name", "path")}).reader
+    assert load(tmp_path, **blocks[1]).reader
+    assert load(tmp_path, **blocks[2]).targets
