@@ -253,6 +253,23 @@ def test_flags_hold_0_and_1_only(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("key", ["flags", "triggers"])
+def test_marks_and_times_are_numbers(tmp_path: Path, key: str) -> None:
+    samples().assign(on="yes", t="10:00:00").to_csv(tmp_path / "x.csv", index=False)
+    keys: dict[str, Any] = {key: ["on"]}
+    found = reason(tmp_path / "x.csv", sfreq_hz=100, **keys)
+    assert "expected numbers in column 'on', found texts" in found
+    assert "expected numbers in column 't', found texts" in reason(tmp_path / "x.csv", time={"column": "t"})
+
+
+def test_states_of_which_some_are_missing(tmp_path: Path) -> None:
+    frame = samples(100).assign(stage=np.repeat([1.0, np.nan, 1.0, 2.0], 25))
+    frame.to_csv(tmp_path / "x.csv", index=False)
+    recording = open_table(tmp_path / "x.csv", sfreq_hz=100, states=["stage"])
+    found = [(event.onset_s, round(event.duration_s, 6), event.label) for event in recording.events]
+    assert found == [(0, 0.25, "1"), (0.5, 0.25, "1"), (0.75, 0.25, "2")]
+
+
 ARFF = """% a comment
 @RELATION eeg
 @attribute 'AF3' NUMERIC

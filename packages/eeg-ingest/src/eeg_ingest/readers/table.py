@@ -63,12 +63,8 @@ def read_table_recording(
     """
     reader = MarkReader(marks, path.name, states)
     used = [*reader.channels, *([time.column] if time else [])]
-    absent = [name for name in used if name not in file.columns]
-    if absent:
-        raise IngestError(
-            f"{path.name} has no column {absent[0]!r}: expected one of {', '.join(filter(None, file.columns))}. "
-            "Correct the source's reader."
-        )
+    classes = {*marks.states, *states}
+    file.check([name for name in used if name not in classes], classes)
     labels = [name for name in file.columns if name and name not in used and name not in file.texts]
     samples, times = SampleFile(len(labels)), SampleFile(1, "<f8")
     for block in file.blocks([*labels, *used]):
