@@ -78,6 +78,18 @@ def test_lost_packets_are_breaks(tmp_path: Path) -> None:
     assert recording.warnings == ["gaps in the times: 2, the longest of 0.4 s; the signal is cut there"]
 
 
+def test_two_boards_count_by_two_and_a_counter_that_stands_tells_nothing(tmp_path: Path) -> None:
+    index = 2 * (np.arange(1000) + np.repeat([0, 3], [600, 400]))
+    recording = open_recording(openbci(tmp_path / "x.txt", values(16), index))
+    assert [(segment.n_samples, round(segment.onset_s, 4)) for segment in recording.segments] == [
+        (600, 0),
+        (400, 603 / 250),
+    ]
+    recording = open_recording(openbci(tmp_path / "x.txt", values(8), np.zeros(1000, np.int64)))
+    assert [segment.n_samples for segment in recording.segments] == [1000]
+    assert recording.warnings == ["Sample Index does not count: lost samples cannot be noticed"]
+
+
 def test_openbci_gui_5_has_titles_and_counts_need_a_scale(tmp_path: Path) -> None:
     uv = values(8)
     rows = [

@@ -83,6 +83,8 @@ def read_table_recording(
         check_rising(times_s, where)
         if isinstance(time, Counter):
             sfreq_hz = time.sfreq_hz
+            if not time.step:
+                warnings.append(f"{time.column} does not count: lost samples cannot be noticed")
         else:
             sfreq_hz = rate_of(times_s, sfreq_hz, time.nominal_hz, where)
         segments = unbroken_stretches(times_s, sfreq_hz, warnings)
