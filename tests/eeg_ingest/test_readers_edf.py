@@ -293,7 +293,7 @@ def test_unit_of_the_source_counts_only_where_the_file_does_not_say(tmp_path: Pa
     assert open_recording(clear, unit="uV").channels[0].unit == "uV"
     with pytest.raises(IngestError, match=r"the file declares uV, the source declares mV\. Remove `unit`"):
         open_recording(clear, unit="mV")
-    with pytest.raises(IngestError, match="expected one of nV, uV, mV, V, found 'kV'"):
+    with pytest.raises(IngestError, match="expected one of nV, uV, mV, V, auto, found 'kV'"):
         open_recording(clear, unit="kV")
 
 

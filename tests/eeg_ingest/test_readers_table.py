@@ -89,7 +89,7 @@ def test_blocks_of_lines_fit_together(tmp_path: Path, monkeypatch: pytest.Monkey
     frame.insert(0, "time", np.arange(5000) / 250)
     frame["mark"] = (np.arange(5000) % 400 >= 390).astype(int)
     frame.to_csv(tmp_path / "x.csv", index=False)
-    keys = {"time": {"column": "time"}, "flags": ["mark"]}
+    keys: dict[str, Any] = {"time": {"column": "time"}, "flags": ["mark"]}
     whole = open_table(tmp_path / "x.csv", **keys)
     monkeypatch.setattr(text, "_BLOCK_BYTES", 1000)
     pieces = open_table(tmp_path / "x.csv", **keys)
@@ -98,7 +98,8 @@ def test_blocks_of_lines_fit_together(tmp_path: Path, monkeypatch: pytest.Monkey
     assert pieces.events == whole.events
     assert pieces.segments == whole.segments
     assert len(pieces.events) == 12
-    assert pieces.events[0] == Event(390 / 250, pytest.approx(10 / 250), "mark")
+    assert (pieces.events[0].onset_s, pieces.events[0].label) == (390 / 250, "mark")
+    assert pieces.events[0].duration_s == pytest.approx(10 / 250)
 
 
 @pytest.mark.parametrize(("unit", "scale", "factor"), [("uV", 0.1, 0.1), ("nV", 1, 1e-3), ("mV", 1e-3, 1.0)])
@@ -250,6 +251,23 @@ def test_flags_hold_0_and_1_only(tmp_path: Path) -> None:
     assert "expected 0 and 1 in 'on', which is one of flags, found 2" in reason(
         tmp_path / "x.csv", sfreq_hz=100, flags=["on"]
     )
+
+
+@pytest.mark.parametrize("key", ["flags", "triggers"])
+def test_marks_and_times_are_numbers(tmp_path: Path, key: str) -> None:
+    samples().assign(on="yes", t="10:00:00").to_csv(tmp_path / "x.csv", index=False)
+    keys: dict[str, Any] = {key: ["on"]}
+    found = reason(tmp_path / "x.csv", sfreq_hz=100, **keys)
+    assert "expected numbers in column 'on', found texts" in found
+    assert "expected numbers in column 't', found texts" in reason(tmp_path / "x.csv", time={"column": "t"})
+
+
+def test_states_of_which_some_are_missing(tmp_path: Path) -> None:
+    frame = samples(100).assign(stage=np.repeat([1.0, np.nan, 1.0, 2.0], 25))
+    frame.to_csv(tmp_path / "x.csv", index=False)
+    recording = open_table(tmp_path / "x.csv", sfreq_hz=100, states=["stage"])
+    found = [(event.onset_s, round(event.duration_s, 6), event.label) for event in recording.events]
+    assert found == [(0, 0.25, "1"), (0.5, 0.25, "1"), (0.75, 0.25, "2")]
 
 
 ARFF = """% a comment

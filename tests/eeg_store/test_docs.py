@@ -33,7 +33,7 @@ def test_the_examples_run_and_agree(filled: Store, monkeypatch: pytest.MonkeyPat
 
 
 def test_every_column_is_explained() -> None:
-    for schema in (tables.RECORDINGS, tables.EVENTS, tables.FAILURES, tables.CODES):
+    for schema in (tables.RECORDINGS, tables.EVENTS, tables.FAILURES, tables.CODES, tables.TARGETS):
         for field in schema:
             assert f"`{field.name}`" in DOCUMENT, field.name
     rows = re.findall(r"^\| (`.*?) \| .*? \| .*? \| (.*?)\|$", DOCUMENT.split("## Columns")[1], re.MULTILINE)

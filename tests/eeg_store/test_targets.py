@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -141,7 +141,8 @@ def test_targets_that_do_not_fit_are_refused(store: Store, slots: dict[str, Slot
     slot = slots["s02_b"]
     signal, quality = recordings.signal("s02_b", 3), recordings.quality("s02_b", 3)
     with RecordingWriter(store, slot) as writer:
-        for targets in (None, angles(slot)[:, :1], angles(slot).astype(np.float64)):
+        wrong: list[Any] = [None, angles(slot)[:, :1], angles(slot).astype(np.float64)]
+        for targets in wrong:
             with pytest.raises(StoreError, match=r"and float32 \(3, 2, 200\), found"):
                 writer.append(signal, quality, targets)
     with pytest.raises(StoreError, match=r"reserving failed .*knee"):

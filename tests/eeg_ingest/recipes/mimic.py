@@ -64,7 +64,7 @@ class Ingested:
         """The stored signal (C, S) at 200 Hz."""
         row = self.rows[file]
         seconds = WindowReader(self.store).read_seconds(row["array"], row["first_second"], row["n_seconds"])
-        return seconds.transpose(1, 0, 2).reshape(seconds.shape[1], -1) * SCALE_UV
+        return seconds.transpose(1, 0, 2).reshape(seconds.shape[1], -1).astype(np.float64) * SCALE_UV
 
     def assert_is(self, file: str, wanted_uv: Array, sfreq_hz: int) -> None:
         """The stored signal is what MNE makes of `wanted_uv` (C, S), read from the file by other means."""
@@ -97,4 +97,4 @@ def eeg_uv(seed: int, n_channels: int, n_samples: int, sfreq_hz: float) -> Array
     walk *= 20 / walk.std()
     tones = 15 * np.sin(2 * np.pi * 10 * time_s) + 5 * np.sin(2 * np.pi * 50 * time_s)
     offsets = rng.uniform(-200, 200, (n_channels, 1))
-    return walk + tones * rng.uniform(0.5, 1.5, (n_channels, 1)) + offsets
+    return np.asarray(walk + tones * rng.uniform(0.5, 1.5, (n_channels, 1)) + offsets)

@@ -98,7 +98,7 @@ def test_what_the_targets_are_is_beside_them(ingested: Ingested) -> None:
     array = zarr.open_array(ingested.store.path / ingested.rows[FILE]["array"].replace("signal", "targets"), mode="r")
     assert array.attrs["targets"] == JOINTS
     assert array.attrs["units"] == ["degree"] * 12
-    assert array.metadata.dimension_names == ("second", "target", "sample")
+    assert array.metadata.to_dict()["dimension_names"] == ("second", "target", "sample")
 
 
 def test_a_trial_without_joints_is_refused(tree: Path, tmp_path: Path) -> None:

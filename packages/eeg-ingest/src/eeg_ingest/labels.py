@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
@@ -138,21 +138,26 @@ def mistakes_of_label(place: Place, label: Mapping[str, Any], groups: set[str] |
         texts = {"table": label.get("table"), "file": label.get("file")}
         texts["value"] = label.get("value", "{subject}") if label.get("key") else None
         for key, text in texts.items():
-            names = [name for part in (text if isinstance(text, list) else [text]) for name in _placeholders(part)]
-            needed[key] = [name for name in names if name != "stem"]
+            needed[key] = [name for part in (text if isinstance(text, list) else [text]) for name in placeholders(part)]
     if kind == "table":
         yield from _mistakes_of_table(place, label)
     if kind == "trials":
         yield from _mistakes_of_trials(place, label)
     for key, names in needed.items():
-        for name in names:
-            if groups is not None and name not in groups:
-                have = ", ".join(sorted(groups)) or "none"
-                action = suggest(name, groups) or f"Add (?P<{name}>...) to subject."
-                yield Mistake((*place, key), f"expected named groups of subject ({have}), found {name!r}. {action}")
+        yield from mistakes_of_groups((*place, key), names, groups)
 
 
-def _placeholders(text: Any) -> list[str]:
+def mistakes_of_groups(place: Place, names: Iterable[str], groups: set[str] | None) -> Iterator[Mistake]:
+    """Find the named groups that `subject` (its `groups`) lacks; `names` may be {stem} too."""
+    for name in names:
+        if groups is not None and name not in groups and name != "stem":
+            have = ", ".join(sorted(groups)) or "none"
+            action = suggest(name, groups) or f"Add (?P<{name}>...) to subject."
+            yield Mistake(place, f"expected named groups of subject ({have}), found {name!r}. {action}")
+
+
+def placeholders(text: Any) -> list[str]:
+    """Return the names in braces of a raw value, none if it is no text."""
     return PLACEHOLDER.findall(text) if isinstance(text, str) else []
 
 

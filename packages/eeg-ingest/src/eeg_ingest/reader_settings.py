@@ -65,7 +65,6 @@ class TextLayout(Keys):
     comment: str | None = Field(default=None, min_length=1, description="How lines begin that are no rows.")
     decimal: Literal[".", ","] = Field(default=".", description="Sign before the decimals.")
     columns: Names | None = Field(default=None, description="Names of the columns, for a file without a header row.")
-    columns_from: ColumnsFrom | None = Field(default=None, description="Where they are listed, instead.")
 
 
 class Marks(Keys):
@@ -85,6 +84,9 @@ class TableSettings(TextLayout, Marks):
     """CSV, TSV and other text, a row for each sample; gzip or plain."""
 
     format: Literal["table"]
+    columns_from: ColumnsFrom | None = Field(
+        default=None, description="Where the columns are listed, for a file without a header row."
+    )
     sfreq_hz: Positive | None = Field(default=None, description="Sampling rate; default: what `time` says.")
     time: Time | None = Field(default=None, description="Column of times, by which gaps are noticed.")
     names: Columns = Field(
@@ -202,7 +204,6 @@ _FORMATS: dict[str, type[Keys]] = {
 MODELS_OF_READERS: dict[tuple[str, ...], type[Keys]] = {
     ("sources", "targets"): TargetSettings,
     ("sources", "targets", "time"): Time,
-    ("sources", "targets", "columns_from"): ColumnsFrom,
     ("sources", "reader", "table", "time"): Time,
     ("sources", "reader", "table", "columns_from"): ColumnsFrom,
     ("sources", "reader", "matlab", "events"): ArrayEvents,

@@ -23,7 +23,7 @@ from pydantic import (
 
 from eeg_ingest.errors import UsageError
 from eeg_ingest.facts import About, Expected
-from eeg_ingest.labels import KINDS, Labels, mistakes_of_label
+from eeg_ingest.labels import KINDS, Labels, mistakes_of_groups, mistakes_of_label, placeholders
 from eeg_ingest.mistakes import Keys, Mistake, NotEmpty, OneOrList, describe, expected, read_yaml, suggest
 from eeg_ingest.reader_settings import MODELS_OF_READERS, ReaderSettings, TargetSettings
 from eeg_ingest.recipe import fill_in_recipes
@@ -255,6 +255,10 @@ def _across_keys(raw: Any) -> Iterator[Mistake]:
             groups = set(re.compile(source.get("subject") or "").groupindex)
         except (re.error, TypeError):
             groups = None  # reported as a mistake of `subject`
+        targets = source.get("targets")
+        if isinstance(targets, Mapping):
+            groups_of_table = placeholders(targets.get("table"))
+            yield from mistakes_of_groups((*place, "targets", "table"), groups_of_table, groups)
         labels = source.get("labels")
         if isinstance(labels, Mapping):
             yield from mistakes_of_label((*place, "labels"), labels, groups)

@@ -30,12 +30,7 @@ def find_targets(settings: TargetSettings, groups: Mapping[str, str | None], pat
             f"in {source_path}, found no such file. Add the table, or correct targets in sources.yaml."
         ) from error
     file = open_text(table, settings, settings.columns)
-    absent = [name for name in (settings.time.column, *settings.names) if name not in file.columns]
-    if absent:
-        raise IngestError(
-            f"{table.name} has no column {absent[0]!r}: expected one of {', '.join(filter(None, file.columns))}. "
-            "Correct targets of the source."
-        )
+    file.check([settings.time.column, *settings.names])
     return file
 
 

@@ -53,7 +53,7 @@ def _read(
                 warnings.append(f"{few(empty)} of {len(parts)} parts of {settings.signal} have no events: left out")
             parts = [part for part, events in zip(parts, inside, strict=True) if events]
             inside = [events for events in inside if events]
-    marks = MarkReader(settings, (), path.name)
+    marks = MarkReader(settings, path.name)
     signal = _Signal(settings, names, marks, path)
     segments = tuple(signal.add(part, sfreq_hz) for part in parts)
     if signal.samples is None:

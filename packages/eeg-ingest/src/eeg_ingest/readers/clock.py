@@ -38,11 +38,15 @@ class Stamps:
 
 @dataclass
 class Counter:
-    """A counter of samples that begins again after `modulus`, at `sfreq_hz` samples a second."""
+    """A counter of samples that begins again after `modulus`, at `sfreq_hz` samples a second.
+
+    It goes up by what most of its steps are (2 where two boards take turns); by 0 if it tells nothing.
+    """
 
     column: str
     modulus: int
     sfreq_hz: float
+    step: float | None = None
     _last: float | None = None
     _total: float = 0.0
 
@@ -51,7 +55,11 @@ class Counter:
         if not len(values):
             return values
         steps = np.mod(np.diff(values, prepend=values[0] if self._last is None else self._last), self.modulus)
-        counts = self._total + np.cumsum(steps)
+        if self.step is None:
+            self.step = float(np.median(steps[1:])) if len(steps) > 1 else 1.0
+        if not self.step > 0:
+            steps = np.where(np.isfinite(steps), 1.0, steps)
+        counts = self._total + np.cumsum(steps / (self.step or 1.0))
         self._last, self._total = float(values[-1]), float(counts[-1])
         return counts / self.sfreq_hz
 
@@ -83,6 +91,8 @@ def rate_of(times_s: Times, declared_hz: float | None, nominal_hz: tuple[float, 
         return _declared(declared_hz, f"bursts every {longest_s:.3g} s", where)
     whole = [part for part in unbroken_stretches(times_s, length / usual_s, []) if part.n_samples > 1]
     spans_s = [float(times_s[part.start_sample + part.n_samples - 1] - times_s[part.start_sample]) for part in whole]
+    if not sum(spans_s) > 0:
+        return _declared(declared_hz, "none that rise", where)
     found_hz = sum(part.n_samples - 1 for part in whole) / sum(spans_s)
     if declared_hz is not None:
         if length >= _STRETCH and abs(found_hz / declared_hz - 1) > _CLOCK_ERROR:

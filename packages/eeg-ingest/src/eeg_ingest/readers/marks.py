@@ -14,10 +14,13 @@ from eeg_ingest.recording import Event, IngestError, Segment
 
 
 class MarkReader:
-    """Collects the events of a recording block by block; `channels` are those that it needs."""
+    """Collects the events of a recording block by block; `channels` are those that it needs.
 
-    def __init__(self, marks: Marks, states: Sequence[str], where: str) -> None:
-        self._runs = {name: _Runs() for name in (*marks.flags, *states)}
+    `states` are channels of classes beside those that the source declares.
+    """
+
+    def __init__(self, marks: Marks, where: str, states: Sequence[str] = ()) -> None:
+        self._runs = {name: _Runs() for name in (*marks.flags, *marks.states, *states)}
         self._flags = marks.flags
         self._triggers = marks.triggers
         self._codes: list[tuple[int, int]] = []
@@ -68,6 +71,8 @@ class _Runs:
         self._n_samples = 0
 
     def feed(self, values: npt.NDArray[Any]) -> None:
+        if values.dtype.kind == "f":
+            values = np.where(np.isnan(values), np.inf, values)  # missing ones are one run: NaN equals nothing
         if len(values):
             changes = np.flatnonzero(values[1:] != values[:-1]) + 1
             if not self._values or values[0] != self._values[-1]:
@@ -83,5 +88,5 @@ class _Runs:
 def _text(value: Any) -> str:
     """The label of a value: a number without needless decimals, nothing for a missing one."""
     if isinstance(value, float):
-        return "" if np.isnan(value) else f"{value:g}"
+        return f"{value:g}" if np.isfinite(value) else ""
     return str(value)

@@ -61,14 +61,10 @@ def read_table_recording(
 
     Columns that are not numbers are listed as channels and not read; those of marks and times are used up.
     """
-    reader = MarkReader(marks, [*marks.states, *states], path.name)
+    reader = MarkReader(marks, path.name, states)
     used = [*reader.channels, *([time.column] if time else [])]
-    absent = [name for name in used if name not in file.columns]
-    if absent:
-        raise IngestError(
-            f"{path.name} has no column {absent[0]!r}: expected one of {', '.join(filter(None, file.columns))}. "
-            "Correct the source's reader."
-        )
+    classes = {*marks.states, *states}
+    file.check([name for name in used if name not in classes], classes)
     labels = [name for name in file.columns if name and name not in used and name not in file.texts]
     samples, times = SampleFile(len(labels)), SampleFile(1, "<f8")
     for block in file.blocks([*labels, *used]):
@@ -87,6 +83,8 @@ def read_table_recording(
         check_rising(times_s, where)
         if isinstance(time, Counter):
             sfreq_hz = time.sfreq_hz
+            if not time.step:
+                warnings.append(f"{time.column} does not count: lost samples cannot be noticed")
         else:
             sfreq_hz = rate_of(times_s, sfreq_hz, time.nominal_hz, where)
         segments = unbroken_stretches(times_s, sfreq_hz, warnings)

@@ -8,7 +8,7 @@ import gzip
 import io
 import re
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,6 +39,21 @@ class TextFile:
     n_lines_before: int
     texts: frozenset[str]
     warnings: list[str] = field(default_factory=list)
+
+    def check(self, numbers: Iterable[str], texts: Iterable[str] = ()) -> None:
+        """Raise IngestError unless the columns `numbers` and `texts` are there, and the former hold numbers."""
+        for name in (*numbers, *texts):
+            if name not in self.columns:
+                found = ", ".join(filter(None, self.columns))
+                raise IngestError(
+                    f"{self.path.name} has no column {name!r}: expected one of {found}. Correct the source's keys."
+                )
+        for name in numbers:
+            if name in self.texts:
+                raise IngestError(
+                    f"{self.path.name} cannot be read: expected numbers in column {name!r}, found texts. Correct the "
+                    "source's keys, or the file."
+                )
 
     def blocks(self, names: Sequence[str]) -> Iterator[Mapping[str, npt.NDArray[Any]]]:
         """Read the named columns: float64 (NaN where a cell is empty), or texts where a column holds texts.
