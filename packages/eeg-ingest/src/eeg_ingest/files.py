@@ -11,7 +11,10 @@ from pathlib import Path
 
 from eeg_ingest.sources import Source
 
-SUFFIXES = ("edf", "bdf", "gdf", "vhdr", "set", "fif", "fif.gz", "cnt", "mff")
+SUFFIXES = (
+    *("edf", "bdf", "gdf", "vhdr", "set", "fif", "fif.gz", "cnt", "mff", "raw"),
+    *("eeg", "cdt", "dap", "lay", "nxe", "nwb", "xdf"),
+)
 
 
 @dataclass(frozen=True)

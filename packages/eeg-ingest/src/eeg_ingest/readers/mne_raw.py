@@ -80,10 +80,22 @@ class MneRecording(Recording):
         if start_sample == stop_sample or not channels:
             return np.empty((len(channels), stop_sample - start_sample), dtype=np.float32)
         picks = list(channels)
+        # MNE 1.13 recurses without end where a read crosses the data blocks of a Nihon Kohden file
+        breaks = [
+            segment.start_sample for segment in self.segments if start_sample < segment.start_sample < stop_sample
+        ]
         with reading_by_mne(f"samples {start_sample} to {stop_sample}"):
-            values = self.raw.get_data(picks=picks, start=start_sample, stop=stop_sample, verbose="ERROR")
+            parts = [
+                self.raw.get_data(picks=picks, start=start, stop=stop, verbose="ERROR")
+                for start, stop in pairwise([start_sample, *breaks, stop_sample])
+            ]
+        values = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
         with np.errstate(over="ignore"):  # beyond float32 a sample is infinite, which the quality numbers show
             return np.asarray(values * self.uv_per_value[picks, None], dtype=np.float32)
+
+    def rescale(self, factor: float) -> None:
+        """Take the EEG channels' numbers for `factor` times as many µV."""
+        self.uv_per_value[[index for index, channel in enumerate(self.channels) if channel.type == "eeg"]] *= factor
 
 
 def _marks(raw: Any) -> list[Event]:
