@@ -140,9 +140,12 @@ def describe(error: ErrorDetails, raw: Any, models: Mapping[tuple[str, ...], typ
         return Mistake(place, "expected a value, found nothing. Add the key.")
     action = str(context.get("action", ""))
     if kind == "union_tag_not_found":
-        place, what, found = (*place, "from"), "annotations, path or table", "nothing"
+        path = tuple(part for part in error["loc"] if isinstance(part, str))
+        tags = [known[-1] for known in models if known[:-1] == path and path not in models]
+        place, what, found = (*place, _tag_key(context)), _one_of(tags), "nothing"
     elif kind == "union_tag_invalid":
-        place, what, found = (*place, "from"), "annotations, path or table", _show(context["tag"])
+        tags = str(context["expected_tags"]).replace("'", "").split(", ")
+        place, what, found = (*place, _tag_key(context)), _one_of(tags), _show(context["tag"])
     elif kind == "literal_error":
         what = str(context["expected"])
         action = action or suggest(str(error["input"]), what.replace("'", "").replace(" or ", ", ").split(", "))
@@ -151,6 +154,15 @@ def describe(error: ErrorDetails, raw: Any, models: Mapping[tuple[str, ...], typ
         if kind == "string_type" and isinstance(error["input"], int | float) and not action:
             action = "Put it in quotes."
     return Mistake(place, f"expected {what}, found {found}. {action}".strip())
+
+
+def _tag_key(context: Mapping[str, Any]) -> str:
+    """The key that says which of several models a mapping is."""
+    return str(context["discriminator"]).strip("'").removesuffix("_")
+
+
+def _one_of(words: Sequence[str]) -> str:
+    return f"{', '.join(words[:-1])} or {words[-1]}"
 
 
 def _place_in(raw: Any, loc: Sequence[str | int], models: Mapping[tuple[str, ...], type[BaseModel]]) -> Place:

@@ -20,10 +20,12 @@ from pydantic import (
     field_validator,
 )
 
+from eeg_ingest.bids import ENTITIES, entities
 from eeg_ingest.errors import UsageError
 from eeg_ingest.facts import About, Expected
 from eeg_ingest.labels import AnnotationLabels, Labels, PathLabels, TableLabels, mistakes_of_label
 from eeg_ingest.mistakes import Keys, Mistake, NotEmpty, OneOrList, describe, expected, read_yaml, suggest
+from eeg_ingest.reader_settings import MODELS_OF_READERS, ReaderSettings
 
 MICRO = "[\u00b5\u03bc]"  # two code points look like µ
 UNITS = ("uV", "mV", "V", "nV")
@@ -123,6 +125,14 @@ class Source(Keys):
     unit: Annotated[Literal["uV", "mV", "V", "nV"], BeforeValidator(_unit)] | None = Field(
         default=None, description="Unit of the samples, only where the files do not declare one."
     )
+    reader: ReaderSettings | None = Field(
+        default=None, description="Which signal is the EEG, in files that hold several: XDF, NWB."
+    )
+    bids: bool = Field(
+        default=False,
+        description="The folder is a BIDS dataset: subject, session, task and run come from the files' names, types, "
+        "bad channels, events and the mains from the sidecars.",
+    )
     channels: Channels = Field(default_factory=Channels, description="Names and choice of channels.")
     labels: Annotated[tuple[Labels, ...], OneOrList] = Field(
         default=(), description="Where the labels come from, one or a list."
@@ -143,16 +153,24 @@ class Source(Keys):
 
     def spec(self) -> dict[str, Any]:
         """Return the options that change the data, as JSON values: they enter the store's spec hash."""
-        return self.model_dump(
-            mode="json", by_alias=True, include={"subject", "line_freq_hz", "unit", "channels", "labels"}
-        )
+        keys = {"subject", "line_freq_hz", "unit", "channels", "labels"}
+        keys |= {key for key in ("reader", "bids") if getattr(self, key)}
+        return self.model_dump(mode="json", by_alias=True, include=keys)
 
     def groups(self, file: str) -> dict[str, str | None] | None:
-        """Return the named groups of `subject` in the relative path `file`, or None where it does not match."""
+        """Return the named groups of `subject` in the relative path `file`, or None where it does not match.
+
+        In a BIDS dataset the entities of the file's name are groups, too.
+        """
+        named: dict[str, str | None] = {}
+        if self.bids:
+            named = {key: value for key, value in entities(file).items() if key in ENTITIES.values()}
+            if self.subject is None:
+                return named if "subject" in named else None
         if self.subject is None:
-            return {}
+            return named
         match = re.search(self.subject, file)
-        return match.groupdict() if match else None
+        return named | match.groupdict() if match else None
 
 
 class Sources(Keys):
@@ -170,6 +188,7 @@ _MODELS: dict[tuple[str, ...], type[BaseModel]] = {
     ("sources", "labels", "annotations"): AnnotationLabels,
     ("sources", "labels", "path"): PathLabels,
     ("sources", "labels", "table"): TableLabels,
+    **MODELS_OF_READERS,
 }
 
 
@@ -224,6 +243,7 @@ def _across_keys(raw: Any) -> Iterator[Mistake]:
             yield Mistake((*place, "name"), f"expected each name once, found {name!r} {names[name]} times. Rename one.")
         try:
             groups = set(re.compile(source.get("subject") or "").groupindex)
+            groups |= set(ENTITIES.values()) if source.get("bids") is True else set()
         except (re.error, TypeError):
             groups = None  # reported as a mistake of `subject`
         labels = source.get("labels")

@@ -24,6 +24,10 @@ class UnitConflictError(IngestError):
     """A file declares one unit, its source another."""
 
 
+class UnknownUnitError(IngestError):
+    """Neither a file nor its source declares a unit."""
+
+
 def decode_dimension(raw: bytes) -> str:
     """A header's physical dimension as text. µ may be Latin-1, UTF-8 or Shift-JIS (as Nihon Kohden writes it)."""
     raw = raw.split(b"\x00")[0].replace(b"\x83\xca", b"u").strip()
@@ -53,11 +57,11 @@ def is_undeclared(dimension: str) -> bool:
 def settle_unit(name: str, declared: str | None, unit: str | None, *, overrule: bool = False) -> str:
     """The unit to read an EEG channel in: the file's own, or the source's where the file does not say.
 
-    With `overrule` the source's counts in any case. Raises IngestError where nobody says, and UnitConflictError where
-    the two disagree.
+    With `overrule` the source's counts in any case. Raises UnknownUnitError where nobody says, and UnitConflictError
+    where the two disagree.
     """
     if declared is None and unit is None:
-        raise IngestError(
+        raise UnknownUnitError(
             f"The unit of channel {name!r} is unknown: the file declares none. "
             "Declare `unit: uV` (or mV, V, nV) for the source in sources.yaml."
         )
