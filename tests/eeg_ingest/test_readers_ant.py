@@ -43,7 +43,9 @@ def test_a_crash_is_an_error_of_the_recording(path: Path, tmp_path: Path) -> Non
     recording = open_recording(path)
     assert isinstance(recording, AntRecording)
     os.kill(recording._process._child.pid, signal.SIGSEGV)
-    with pytest.raises(IngestError, match="antio crashed on test_CA_208.cnt: expected a sound recording, found signal 11"):
+    with pytest.raises(
+        IngestError, match=r"antio crashed on test_CA_208\.cnt: expected a sound recording, found signal 11"
+    ):
         recording.read_uv([0], 0, 100)
     content = bytearray(path.read_bytes())
     content[16:] = np.random.default_rng(0).bytes(len(content) - 16)
@@ -86,7 +88,9 @@ def test_without_antio_the_extra_is_named(path: Path, monkeypatch: pytest.Monkey
 def test_what_lies_between_unplugging_and_plugging_is_no_signal() -> None:
     """Triggers as antio hands them on: no real file with them is at hand."""
 
-    def trigger(sample: int, code: str, condition: str | None = None, description: str | None = None) -> dict[str, object]:
+    def trigger(
+        sample: int, code: str, condition: str | None = None, description: str | None = None
+    ) -> dict[str, object]:
         return {"sample": sample, "n_samples": 0, "code": code, "condition": condition, "description": description}
 
     triggers = [

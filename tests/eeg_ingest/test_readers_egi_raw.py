@@ -20,7 +20,9 @@ def frames(number: str) -> npt.NDArray[np.float64]:
     """Three channels and a row for each code: (S, 5)."""
     rng = np.random.default_rng(0)
     values = np.zeros((N_SAMPLES, 5))
-    values[:, :3] = np.round(rng.normal(0, 300, (N_SAMPLES, 3))) if number == ">i2" else rng.normal(0, 20, (N_SAMPLES, 3))
+    values[:, :3] = (
+        np.round(rng.normal(0, 300, (N_SAMPLES, 3))) if number == ">i2" else rng.normal(0, 20, (N_SAMPLES, 3))
+    )
     values[[100, 900], 3] = 1
     values[[500], 4] = 1
     return values

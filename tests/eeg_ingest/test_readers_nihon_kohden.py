@@ -65,7 +65,9 @@ def test_data_blocks_are_segments(tmp_path: Path) -> None:
     np.testing.assert_allclose(recording.read_uv(range(N_CHANNELS), 0, 1200), wanted, rtol=1e-4, atol=1e-3)
     np.testing.assert_allclose(recording.read_uv([2], 150, 1100)[0], wanted[2, 150:1100], rtol=1e-4, atol=1e-3)
     raw = mne.io.read_raw_nihon(tmp_path / "x.EEG", verbose="ERROR")
-    np.testing.assert_allclose(recording.read_uv(range(4), 400, 1000), raw.get_data(start=400, stop=1000) * 1e6, rtol=1e-6)
+    np.testing.assert_allclose(
+        recording.read_uv(range(4), 400, 1000), raw.get_data(start=400, stop=1000) * 1e6, rtol=1e-6
+    )
 
 
 def test_names_in_lower_case_are_read(real: Path, tmp_path: Path) -> None:

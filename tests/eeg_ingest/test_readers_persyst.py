@@ -56,7 +56,10 @@ def test_equals_mne(tmp_path: Path) -> None:
         ("Fp1-Ref", "eeg"), ("Cz-Ref", "eeg"), ("ECG", "ecg"),
     ]  # fmt: skip
     np.testing.assert_allclose(recording.read_uv(range(3), 0, 4000), raw.get_data() * 1e6, rtol=1e-6)
-    marks = [tuple(mark) for mark in zip(*(getattr(raw.annotations, k) for k in ("onset", "duration", "description")))]
+    marks = [
+        tuple(mark)
+        for mark in zip(*(getattr(raw.annotations, k) for k in ("onset", "duration", "description")), strict=True)
+    ]
     assert [(event.onset_s, event.duration_s, event.label) for event in recording.events] == marks
     assert [file.name for file in recording_files(path)] == ["x.lay", "x.dat"]
     assert is_companion(tmp_path / "x.dat")
@@ -71,7 +74,10 @@ def test_what_mne_passes_over(tmp_path: Path) -> None:
     recording = open_recording(write_lay(tmp_path, text, "<i4", b"twelve bytes"))
     assert [channel.name for channel in recording.channels] == ["Fp1-Ref", "Cz-Ref", "ECG"]
     np.testing.assert_allclose(recording.read_uv([0, 1], 900, 1100), VALUES[900:1100, :2].T * 0.25)
-    assert [(s.start_sample, s.n_samples, s.onset_s) for s in recording.segments] == [(0, 1000, 0.0), (1000, 3000, 55.0)]
+    assert [(s.start_sample, s.n_samples, s.onset_s) for s in recording.segments] == [
+        (0, 1000, 0.0),
+        (1000, 3000, 55.0),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,9 @@ def write_two_parts(path: Path, rate_hz: float = 250.0, gap_s: float = 7.0) -> n
     xdf.header(1, "amp", "EEG", LABELS, 250)
     xdf.header(2, "markers", "Markers", ["m"], 0, number="string")
     for start in range(0, len(values), 25):
-        some = [None if start and i % 25 > 12 else stamp for i, stamp in enumerate(stamps_s[start : start + 25].tolist())]
+        some = [
+            None if start and i % 25 > 12 else stamp for i, stamp in enumerate(stamps_s[start : start + 25].tolist())
+        ]
         xdf.samples(1, values[start : start + 25], some)
     for time_s in np.arange(1000, 1127, 5.0).tolist():
         xdf.offset(1, time_s, -300 + 50e-6 * time_s)
@@ -109,7 +111,9 @@ def two_amplifiers(path: Path) -> Path:
 
 def test_one_of_two_amplifiers_has_to_be_chosen(tmp_path: Path) -> None:
     path = two_amplifiers(tmp_path / "x.xdf")
-    with pytest.raises(IngestError, match="expected one stream of type EEG, found 'DSI7' .* 300 Hz, id 1.; 'g.USBamp'"):
+    with pytest.raises(
+        IngestError, match=r"expected one stream of type EEG, found 'DSI7' .* 300 Hz, id 1\); 'g\.USBamp'"
+    ):
         open_recording(path)
     with pytest.raises(IngestError, match="expected one stream 'DSI' of samples, found 'DSI7'"):
         open_recording(path, settings=XdfSettings(format="xdf", stream="DSI"))
@@ -119,7 +123,11 @@ def test_one_of_two_amplifiers_has_to_be_chosen(tmp_path: Path) -> None:
     with pytest.raises(IngestError, match="The unit of channel 'C3' is unknown"):
         open_recording(path, settings=XdfSettings(format="xdf", stream="5"))
     other = open_recording(path, unit="uV", settings=XdfSettings(format="xdf", stream="5"))
-    assert [(channel.name, channel.type) for channel in other.channels] == [("C3", "eeg"), ("C4", "eeg"), ("TRG", "stim")]
+    assert [(channel.name, channel.type) for channel in other.channels] == [
+        ("C3", "eeg"),
+        ("C4", "eeg"),
+        ("TRG", "stim"),
+    ]
 
 
 @pytest.mark.parametrize("number", ["double64", "int16", "int32", "int64", "int8"])

@@ -56,7 +56,7 @@ def _companions(path: Path) -> list[Path]:  # noqa: PLR0911  one return for each
 
 def beside(path: Path, name: str) -> Path:
     """The file called `name` in the folder of `path`, in whatever case it is written; `name` as it is if none is."""
-    exact = path.with_name(name)
+    exact = path.parent / name
     if exact.exists():
         return exact
     return next((file for file in path.parent.iterdir() if file.name.lower() == name.lower()), exact)

@@ -122,6 +122,7 @@ def _read_header(path: Path) -> _Header:
 
 def _map_segments(path: Path, header: _Header, n_rows: int) -> tuple[list[npt.NDArray[Any]], list[float]]:
     """The frames of each segment, and its start in seconds. A segment begins with its category and its start in ms."""
-    kind = np.dtype([("category", ">i2"), ("start_ms", ">i4"), ("frames", header.number, (header.n_samples, n_rows))])
-    segments = map_samples(path, kind, header.n_bytes, (header.n_segments,))
-    return [segment["frames"] for segment in segments], [float(segment["start_ms"]) / 1000 for segment in segments]
+    n_bytes = 6 + header.n_samples * n_rows * np.dtype(header.number).itemsize
+    segments = map_samples(path, np.uint8, header.n_bytes, (header.n_segments, n_bytes))
+    frames = [segment[6:].view(header.number).reshape(header.n_samples, n_rows) for segment in segments]
+    return frames, [struct.unpack(">i", segment[2:6].tobytes())[0] / 1000 for segment in segments]
