@@ -90,6 +90,23 @@ sources:
         ("labels: {from: pth}", "sources[0].labels.from: expected annotations, path or table, found 'pth'."),
         ("labels: {rename: {}}", "sources[0].labels.from: expected annotations, path or table, found nothing."),
         (
+            "reader: {format: xdf, steam: EEG}",
+            "sources[0].reader.steam: unknown key. Did you mean 'stream'?",
+        ),
+        (
+            "reader: {stream: EEG}",
+            "sources[0].reader.format: expected xdf or nwb, found nothing.",
+        ),
+        (
+            "reader: {format: edf}",
+            "sources[0].reader.format: expected xdf or nwb, found 'edf'.",
+        ),
+        (
+            "labels: {from: path, group: tusk}\n    bids: true",
+            "sources[0].labels.group: expected named groups of subject (acquisition, run, session, subject, task), "
+            "found 'tusk'. Did you mean 'task'?",
+        ),
+        (
             "labels: [{from: annotations}, {from: path, groop: x}]",
             "sources[0].labels[1].groop: unknown key. Did you mean 'group'?",
         ),
@@ -215,7 +232,7 @@ def test_the_schema_knows_every_key_and_refuses_others() -> None:
     assert schema["required"] == ["sources"]
     assert all(part["additionalProperties"] is False for part in [schema, *schema["$defs"].values()])
     source = schema["$defs"]["Source"]["properties"]
-    assert set(source) == {"name", "path", "files", "subject", "line_freq_hz", "unit", "channels", "labels", "licence"}
+    assert set(source) == set(Source.model_fields)
     assert all("description" in key for key in source.values())
     assert {"array", "string"} <= {option.get("type") for option in source["files"]["anyOf"]}
 

@@ -15,6 +15,13 @@ sources:
     subject: '(?P<subject>Subject\d+)_(?P<state>\d)\.edf$'
     line_freq_hz: 50                  # mains in Hz, or auto (the default): found in each recording
     licence: ODC-BY-1.0
+    about:                            # optional, all of it: for those who find the data later
+      title: Mental arithmetic
+      url: https://physionet.org/content/eegmat/1.0.0/
+      access: open
+      citation: Zyma et al. 2019, doi:10.3390/data4010014
+      get: wget -r https://physionet.org/files/eegmat/1.0.0/
+    expected: {subjects: 36, recordings: 72, channels: 19, sfreq_hz: 500}  # optional: facts of the whole dataset
     labels:                           # where labels come from: one, or a list
       - from: path                    # one label for the whole recording, from a named group of subject
         group: state
@@ -51,6 +58,16 @@ sources:
       rename: {"E129": Cz}            # names in the files to names in the store
       drop: [E127, E128]
       montage: GSN-HydroCel-129       # positions that give E1, E2, ... the names of their nearest 10-05 sites
+
+  - name: resting                     # a BIDS dataset: subject, session, task and run from the names, types, bad
+    path: data/ds004148               # channels, events and the mains from the sidecars, labels from participants.tsv
+    bids: true
+    labels: {from: table, table: participants.tsv, key: participant_id, value: "sub-{subject}", column: sex}
+
+  - name: two-amplifiers
+    path: data/lsl
+    files: ["**/*.xdf"]
+    reader: {format: xdf, stream: DSI-7}  # which stream is the EEG, where a file has several; nwb has series
 """
 
 

@@ -158,7 +158,7 @@ def describe(error: ErrorDetails, raw: Any, models: Mapping[tuple[str, ...], typ
 
 def _tag_key(context: Mapping[str, Any]) -> str:
     """The key that says which of several models a mapping is."""
-    return str(context["discriminator"]).strip("'").removesuffix("_")
+    return str(context["discriminator"]).rpartition("|")[2].strip(" '")
 
 
 def _one_of(words: Sequence[str]) -> str:

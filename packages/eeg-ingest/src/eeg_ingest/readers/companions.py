@@ -55,11 +55,13 @@ def _companions(path: Path) -> list[Path]:  # noqa: PLR0911  one return for each
 
 
 def beside(path: Path, name: str) -> Path:
-    """The file called `name` in the folder of `path`, in whatever case it is written; `name` as it is if none is."""
-    exact = path.parent / name
-    if exact.exists():
-        return exact
-    return next((file for file in path.parent.iterdir() if file.name.lower() == name.lower()), exact)
+    """The file called `name` in the folder of `path`, or so but for the case; `name` as it is if there is none.
+
+    Tries names and lists no folder, which may hold thousands of recordings.
+    """
+    stem, dot, suffix = name.rpartition(".")
+    names = (name, f"{stem}{dot}{suffix.lower()}", f"{stem}{dot}{suffix.upper()}", name.lower(), name.upper())
+    return next((path.parent / other for other in names if (path.parent / other).is_file()), path.parent / name)
 
 
 def read_text(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""NWB: an ElectricalSeries by HDF5, read in blocks (docs/decisions/nwb.md).
+"""NWB: an ElectricalSeries by HDF5, read in blocks (docs/decisions/mapped.md).
 
 Source: the NWB schema 2.x (https://nwb-schema.readthedocs.io). Nothing of the subject or the session is looked at.
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ GAP_S = 1.0  # what comes in later than that was not sent: chunks over Bluetooth
 TRUSTED_RATE = 1e-3  # a device's clock errs by less; beyond, samples are missing or the header is wrong
 _OFFSET_ERROR_S = 1e-4  # a clock offset that is further off is an outlier
 _RESET_S = 1.0
+_CHUNKS_AT_ONCE = 1024
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,15 @@ class _Stretch:
     step_s: float
 
 
+@dataclass(frozen=True)
+class _Clock:
+    """Common time = own time + `offset_s` + `drift` * (own time - `middle_s`)."""
+
+    middle_s: float
+    offset_s: float
+    drift: float
+
+
 def open_xdf(
     path: Path, unit: str | None = None, *, stream: str | None = None, overrule: bool = False
 ) -> MappedRecording:
@@ -41,7 +52,7 @@ def open_xdf(
     """
     streams = read_streams(path)
     chosen = _choose(streams, stream)
-    stretches = _stretches(_synchronized_s(chosen), chosen)
+    stretches = _stretches(chosen)
     rate_hz, warnings = _rate_hz(chosen, stretches)
     labels = _labels(chosen)
     channels, factors = scale_channels(labels, _types(chosen, labels), _units(chosen), rate_hz, unit, overrule=overrule)
@@ -105,11 +116,10 @@ def _types(stream: Stream, labels: Sequence[str]) -> list[ChannelType]:
     return [label.type or ("eeg" if kind == "EEG" else "misc") for label, kind in zip(parsed, of_sender, strict=True)]
 
 
-def _synchronized_s(stream: Stream) -> npt.NDArray[np.float64]:
-    """Times of all samples on the recording computer's clock: a line through the measured clock offsets, robustly."""
-    stamps_s = np.concatenate(stream.stamps_s)
+def _clock(stream: Stream) -> _Clock:
+    """How the stream's clock goes to that of the recording computer: a line through the measured offsets, robustly."""
     if not stream.offsets:
-        return stamps_s
+        return _Clock(0.0, 0.0, 0.0)
     at_s, offsets_s = np.array(stream.offsets).T
     middle_s, level_s = float(np.median(at_s)), float(np.median(offsets_s))
     if np.any(np.abs(np.diff(offsets_s[:-1])) > _RESET_S):  # but for the last, which liblsl spoils when a sender ends
@@ -118,32 +128,81 @@ def _synchronized_s(stream: Stream) -> npt.NDArray[np.float64]:
             f"{offsets_s.min():g} to {offsets_s.max():g} s. Split the recording there."
         )
     if len(at_s) < 2 or np.ptp(at_s) == 0:
-        return np.asarray(stamps_s + level_s)
+        return _Clock(middle_s, level_s, 0.0)
 
     def errors(line: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         return np.asarray(line[0] + line[1] * (at_s - middle_s) - (offsets_s - level_s)) / _OFFSET_ERROR_S
 
     scale = [_OFFSET_ERROR_S, _OFFSET_ERROR_S / max(float(np.ptp(at_s)), 1e-9)]
     line = least_squares(errors, [0.0, 0.0], loss="huber", x_scale=scale, xtol=1e-15, ftol=1e-15, gtol=1e-15).x
-    return np.asarray(stamps_s + level_s + line[0] + line[1] * (stamps_s - middle_s))
+    return _Clock(middle_s, level_s + float(line[0]), float(line[1]))
 
 
-def _stretches(times_s: npt.NDArray[np.float64], stream: Stream) -> list[_Stretch]:
+def _times_s(stream: Stream) -> Iterator[npt.NDArray[np.float64]]:
+    """Times of all samples on the recording computer's clock, in order, some chunks at once."""
+    clock = _clock(stream)
+    for first in range(0, len(stream.stamps_s), _CHUNKS_AT_ONCE):
+        stamps_s = np.concatenate([stamps[:][:, 0] for stamps in stream.stamps_s[first : first + _CHUNKS_AT_ONCE]])
+        yield stamps_s + clock.offset_s + clock.drift * (stamps_s - clock.middle_s)
+
+
+def _stretches(stream: Stream) -> list[_Stretch]:
     """Samples between gaps, with a line through their times, which jitter."""
-    breaks = np.flatnonzero(np.abs(np.diff(times_s)) > GAP_S) + 1
-    stretches: list[_Stretch] = []
-    for start, stop in zip([0, *breaks.tolist()], [*breaks.tolist(), len(times_s)], strict=True):
-        step_s, first_s = 1 / stream.nominal_hz, float(times_s[start])
-        if stop - start > 1:
-            places = np.arange(stop - start) - (stop - start - 1) / 2
-            inside_s = times_s[start:stop]
-            middle_s = float(inside_s.mean())
-            step_s = float(places @ (inside_s - middle_s) / (places @ places))
-            first_s = middle_s + step_s * float(places[0])
-        if step_s <= 0 or (stretches and first_s < stretches[-1].first_s):
-            raise IngestError(f"The times of stream {stream.name!r} go back at sample {start}. Record it again.")
-        stretches.append(_Stretch(start, stop - start, first_s, step_s))
+    starts, firsts_s = [0], []
+    done, last_s = 0, None
+    for times_s in _times_s(stream):
+        part = times_s if last_s is None else np.concatenate([[last_s], times_s])
+        behind = 0 if last_s is None else 1
+        breaks = np.flatnonzero(np.abs(np.diff(part)) > GAP_S) + 1
+        firsts_s += [float(times_s[0])] if last_s is None else []
+        firsts_s += part[breaks].tolist()
+        starts += (breaks - behind + done).tolist()
+        done, last_s = done + len(times_s), float(times_s[-1])
+    fits = [
+        _Fit(start, stop - start, at_s) for start, stop, at_s in zip(starts, [*starts[1:], done], firsts_s, strict=True)
+    ]
+    place, index = 0, 0
+    for times_s in _times_s(stream):
+        for fit in fits[index:]:
+            fit.add(times_s, place)
+            if fit.stop > place + len(times_s):
+                break
+            index += 1
+        place += len(times_s)
+    stretches = [fit.stretch(1 / stream.nominal_hz) for fit in fits]
+    for before, after in pairwise(stretches):
+        if after.first_s < before.first_s:
+            raise IngestError(f"The times of stream {stream.name!r} go back at sample {after.start}. Record it again.")
     return stretches
+
+
+class _Fit:
+    """Sums for the line through the times of a stretch of samples, whose first time is near `at_s`."""
+
+    def __init__(self, start: int, n_samples: int, at_s: float) -> None:
+        self.start, self.n_samples, self.at_s = start, n_samples, at_s
+        self.sum_s = self.product = 0.0
+
+    @property
+    def stop(self) -> int:
+        """The sample after the last."""
+        return self.start + self.n_samples
+
+    def add(self, times_s: npt.NDArray[np.float64], place: int) -> None:
+        """Add those of the times of samples from `place` on that belong to the stretch."""
+        first, last = max(self.start, place), min(self.stop, place + len(times_s))
+        from_first_s = times_s[first - place : last - place] - self.at_s
+        self.sum_s += float(from_first_s.sum())
+        self.product += float((np.arange(first, last) - self.start - (self.n_samples - 1) / 2) @ from_first_s)
+
+    def stretch(self, nominal_s: float) -> _Stretch:
+        """The stretch, at the nominal step if it is one sample. Raises IngestError if its times do not rise."""
+        squares = self.n_samples * (self.n_samples**2 - 1) / 12
+        step_s = self.product / squares if squares else nominal_s
+        if step_s <= 0:
+            raise IngestError(f"The times of the stream do not rise from sample {self.start} on. Record it again.")
+        middle_s = self.at_s + self.sum_s / self.n_samples
+        return _Stretch(self.start, self.n_samples, middle_s - step_s * (self.n_samples - 1) / 2, step_s)
 
 
 def _rate_hz(stream: Stream, stretches: Sequence[_Stretch]) -> tuple[float, list[str]]:
@@ -172,9 +231,9 @@ def _events(stream: Stream, stretches: Sequence[_Stretch], rate_hz: float) -> It
         return
     labels: Sequence[str] = stream.texts
     if stream.number is not None:
-        labels = [f"{value:g}" for run in stream.runs for value in run[:, 0].astype(np.float64)]
+        labels = [f"{value:.15g}" for run in stream.runs for value in run[:][:, 0].astype(np.float64)]
     start_s = stretches[0].first_s
-    for time_s, label in zip(_synchronized_s(stream).tolist(), labels, strict=True):
+    for time_s, label in zip(np.concatenate(list(_times_s(stream))).tolist(), labels, strict=True):
         stretch = next((s for s in reversed(stretches) if s.first_s <= time_s), stretches[0])
         place = (time_s - stretch.first_s) / stretch.step_s
         inside = 0 <= place <= stretch.n_samples

@@ -39,11 +39,25 @@ class ChannelInfo:
     type: str
 
 
+class Run:
+    """Where numbers (S samples, C columns) lie in a file. There is one for each chunk: it has to be small."""
+
+    __slots__ = ("_data", "_number", "_position", "_stride", "shape")
+
+    def __init__(self, data: mmap.mmap, number: str, position: int, stride: int, shape: tuple[int, int]) -> None:
+        self._data, self._number, self._position, self._stride, self.shape = data, number, position, stride, shape
+
+    def __getitem__(self, samples: slice, /) -> npt.NDArray[Any]:
+        """Some of the samples, as a view of the file."""
+        strides = (self._stride, np.dtype(self._number).itemsize)
+        return np.ndarray(self.shape, self._number, self._data, self._position, strides)[samples]
+
+
 @dataclass
 class Stream:
-    """One stream. `stamps_s` are as the sender's clock had them, one array for each chunk.
+    """One stream. `stamps_s` are as the sender's clock had them, (S, 1) for each chunk.
 
-    `runs` are views of the numbers (S samples, C channels) in the file; `texts` are the samples of a text stream.
+    `runs` are the numbers (S, C) of number streams, `texts` the samples of text streams.
     """
 
     id: int
@@ -53,16 +67,16 @@ class Stream:
     nominal_hz: float
     number: str | None
     channels: tuple[ChannelInfo, ...]
-    runs: list[npt.NDArray[Any]] = field(default_factory=list)
+    runs: list[Run] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
-    stamps_s: list[npt.NDArray[np.float64]] = field(default_factory=list)
+    stamps_s: list[Run | npt.NDArray[np.float64]] = field(default_factory=list)
     offsets: list[tuple[float, float]] = field(default_factory=list)
     promised: int | None = None
 
     @property
     def n_samples(self) -> int:
         """Samples in the file."""
-        return sum(len(stamps) for stamps in self.stamps_s)
+        return sum(stamps.shape[0] for stamps in self.stamps_s)
 
     def __str__(self) -> str:
         rate = f"{self.nominal_hz:g} Hz" if self.nominal_hz else "no rate"
@@ -158,13 +172,15 @@ class _Samples:
         """Add the chunk to its stream."""
         if self._n_samples:
             stamps_s = self._texts() if self._stream.number is None else self._numbers(self._stream.number)
-            before = self._stream.stamps_s[-1][-1] if self._stream.stamps_s else 0.0
-            self._stream.stamps_s.append(_deduce(stamps_s, before, self._stream.nominal_hz))
+            if not isinstance(stamps_s, Run):
+                before_s = float(self._stream.stamps_s[-1][-1:][0, 0]) if self._stream.stamps_s else 0.0
+                stamps_s = _deduce(stamps_s, before_s, self._stream.nominal_hz)[:, None]
+            self._stream.stamps_s.append(stamps_s)
         if self._position != self._stop:
             raise ValueError(f"{self._n_samples} samples end at byte {self._position}")
 
-    def _numbers(self, number: str) -> npt.NDArray[np.float64]:
-        """Note where the numbers lie, in runs of samples that all have a time or all have none."""
+    def _numbers(self, number: str) -> Run | npt.NDArray[np.float64]:
+        """Note where the numbers lie, in runs of samples that all have a time or all have none. Returns the times."""
         value_bytes = np.dtype(number).itemsize * self._stream.n_channels
         stamps_s = np.full(self._n_samples, np.nan)
         done = 0
@@ -177,11 +193,14 @@ class _Samples:
             flags = np.ndarray((most,), np.uint8, self._data, self._position, (stride,))
             others = np.flatnonzero(flags != flags[0])
             count = int(others[0]) if len(others) else most
+            shape = (count, self._stream.n_channels)
+            self._stream.runs.append(Run(self._data, number, self._position + stride - value_bytes, stride, shape))
             if has_stamp:
-                stamps_s[done : done + count] = np.ndarray((count,), "<f8", self._data, self._position + 1, (stride,))
-            values_at = self._position + stride - value_bytes
-            shape, strides = (count, self._stream.n_channels), (stride, np.dtype(number).itemsize)
-            self._stream.runs.append(np.ndarray(shape, number, self._data, values_at, strides))
+                given_s = Run(self._data, "<f8", self._position + 1, stride, (count, 1))
+                if count == self._n_samples:
+                    self._position += count * stride
+                    return given_s
+                stamps_s[done : done + count] = given_s[:][:, 0]
             self._position += count * stride
             done += count
         return stamps_s
