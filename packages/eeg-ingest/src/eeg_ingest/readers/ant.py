@@ -105,6 +105,7 @@ class _Process:
         )
         if self._child.stdin is None or self._child.stdout is None:
             raise RuntimeError("a process without the pipes that it was given")
+        self._pipes = self._child.stdin, self._child.stdout
         self._stdin, self._stdout = self._child.stdin.fileno(), self._child.stdout.fileno()
         self._ahead = b""
         try:
@@ -128,9 +129,12 @@ class _Process:
         return np.frombuffer(b"".join(parts), dtype="<f4")
 
     def close(self) -> None:
-        """End the process."""
+        """End the process, if it has not ended."""
         self._child.kill()
-        self._child.communicate()
+        for pipe in self._pipes:
+            pipe.close()
+        self._stdin = self._stdout = -1
+        self._child.wait()
         if self._folder is not None:
             self._folder.cleanup()
 
@@ -145,7 +149,9 @@ class _Process:
         return answer
 
     def _more(self) -> bytes:
-        if not select.select([self._stdout], [], [], ANSWER_S)[0]:
+        waiting = select.poll()
+        waiting.register(self._stdout, select.POLLIN)
+        if not waiting.poll(1000 * ANSWER_S):
             self.close()
             raise IngestError(f"antio hangs on {self._name} for {ANSWER_S:.0f} s. Fetch it again, or convert it.")
         data = os.read(self._stdout, _PIPE_BYTES)
