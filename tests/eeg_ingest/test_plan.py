@@ -71,7 +71,7 @@ def test_a_file_that_two_patterns_match_is_found_once(tmp_path: Path) -> None:
 
 
 def test_without_patterns_every_known_suffix_is_found(tmp_path: Path) -> None:
-    _make(tmp_path, *(f"x/recording.{suffix}" for suffix in SUFFIXES), "UPPER.EDF", "x.txt", "x.eeg", "x.vmrk", "x.fdt")
+    _make(tmp_path, *(f"x/recording.{suffix}" for suffix in SUFFIXES), "UPPER.EDF", "x.txt", "x.dat", "x.vmrk", "x.fdt")
     expected = sorted([*(f"x/recording.{suffix}" for suffix in SUFFIXES), "UPPER.EDF"])
     assert _found(_source(tmp_path)) == expected
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import shutil
 import struct
@@ -73,8 +74,15 @@ def test_sound_file_opens(sound: Path) -> None:
         (b"GDF 2.20" + bytes(300), "declares 0 channels"),
         (b"Version 3.0" + bytes(100), "holds 111 of 900 bytes"),
         (b"Version 3.0" + bytes(1000), "declares 0 channels"),
-        (b"RIFF\x00\x00\x00\x00CNT " + bytes(500), "ANT Neuro recording"),
-        (b"RF64\x00\x00\x00\x00CNT " + bytes(500), "ANT Neuro recording"),
+        (b"RIFF\x00\x20\x00\x00CNT " + bytes(500), "holds 512 of 8200 bytes"),
+        (b"RF64" + (504).to_bytes(8, "little") + b"CNT " + bytes(500), "antio"),
+        (b"RIFF\x00\x00\x00\x00WAVE" + bytes(500), "found a RIFF container of 'WAVE'"),
+        (b"XDF:" + bytes(40), "damaged length at byte 4"),
+        (b"XDF:\x01\xff\x01\x00 and no more", "ends inside a chunk"),
+        (b"\x1f\x8b" + gzip.compress(b"XDF: and so on")[2:], "Unpack it with gunzip"),
+        (b"EEG-1100C V01.00" + bytes(700), r"name the .EEG file"),
+        (b"[FileInfo]\nFile=gone.dat\n", "names the data file gone.dat"),
+        (b"\xef\xbb\xbfDATA_PARAMETERS START\nDATA_PARAMETERS END\n", "with the labels"),
         (b"MATLAB 5.0 MAT-file, nothing follows".ljust(116) + bytes(12) + b"junk" * 40, "MATLAB"),
         (b"\x89HDF\r\n\x1a\n" + bytes(400), "MATLAB"),
         (bytes.fromhex("00000064 0000001f 00000014") + bytes(200), "MNE cannot read this fif file"),

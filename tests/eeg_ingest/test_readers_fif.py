@@ -119,9 +119,23 @@ def test_split_fif_is_one_recording(tmp_path: Path) -> None:
     np.testing.assert_allclose(
         recording.read_uv([1], 399_000, 400_000)[0], signal_uv[1, 399_000:], rtol=1e-5, atol=1e-4
     )
-    (tmp_path / "x_raw-1.fif").unlink()
-    with pytest.raises(IngestError, match="MNE cannot read this fif file"):
+
+
+def test_split_fif_with_parts_missing_is_refused(tmp_path: Path) -> None:
+    raw_of(eeg(3, 400_000) * 1e-6).save(tmp_path / "x_raw.fif", split_size="2MB", buffer_size_sec=10, verbose="ERROR")
+    first, *later = sorted(tmp_path.iterdir(), key=lambda part: (len(part.name), part.name))
+    with pytest.raises(IngestError, match="is a later part of a split FIF file"):
+        open_recording(later[0])
+    whole = later[0].read_bytes()
+    later[0].write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(IngestError, match="incomplete"):
         open_recording(first)
+    later[0].write_bytes(whole)
+    assert open_recording(first).n_samples == 400_000
+    for missing in (later[-1], later[0]):
+        missing.unlink()
+        with pytest.raises(IngestError, match="MNE cannot read this fif file"):
+            open_recording(first)
 
 
 def test_truncated_fif_is_refused(tmp_path: Path) -> None:

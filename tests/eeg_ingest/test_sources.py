@@ -98,6 +98,23 @@ sources:
             f"sources[0].labels.from: expected {KINDS}, found nothing.",
         ),
         (
+            "reader: {format: xdf, steam: EEG}",
+            "sources[0].reader.steam: unknown key. Did you mean 'stream'?",
+        ),
+        (
+            "reader: {stream: EEG}",
+            "sources[0].reader.format: expected matlab, table, arff, npz, neuroscan-cnt, xdf or nwb, found nothing.",
+        ),
+        (
+            "reader: {format: edf}",
+            "sources[0].reader.format: expected matlab, table, arff, npz, neuroscan-cnt, xdf or nwb, found 'edf'.",
+        ),
+        (
+            "labels: {from: path, group: tusk}\n    bids: true",
+            "sources[0].labels.group: expected named groups of subject (acquisition, run, session, subject, task), "
+            "found 'tusk'. Did you mean 'task'?",
+        ),
+        (
             "labels: [{from: annotations}, {from: path, groop: x}]",
             "sources[0].labels[1].groop: unknown key. Did you mean 'group'?",
         ),

@@ -31,8 +31,8 @@ _TYPE_PATTERNS: dict[ChannelType, tuple[str, ...]] = {
     "eog": (r"\w*EOG\w*", r"[VH]EO[GLRUD]?\w{0,2}", r"[LR]OC", r"(left|right|l|r)[\s_]?eye\w*"),
     "emg": (r"\w*EMG\w*", r"[lr]?chin\w*", r"(left|right|l|r)?[\s_]?(leg|tib)[\s_/]?\w*"),
     "stim": (
-        *(r"status", r"sti ?\d*", r"stim\w*", r"trig\w*", r"marker\w*", r"events?", r"din\d*", r"photic", r"mk"),
-        *(r"mark\d+", r"sync\w*", r"digital\w*", r"annotations?"),
+        *(r"status", r"sti ?\d*", r"stim\w*", r"trig\w*", r"trg", r"marker\w*", r"events?", r"din\d*", r"photic"),
+        *(r"mk", r"mark\d+", r"sync\w*", r"digital\w*", r"annotations?"),
     ),
     "ref": (r"vref", r"ref\d*", r"gnd", r"cms?", r"drl", r"rld", r"reference", r"ground", r"com", _EAR_WORDS),
     "misc": (

@@ -9,6 +9,7 @@ from typing import Literal, TypedDict
 
 import numpy as np
 
+from eeg_ingest.bids import Sidecars, apply_sidecars
 from eeg_ingest.filters import exact_rate, notch_freqs_hz
 from eeg_ingest.harmonize import SCALE_UV, HarmonizedBlock, harmonize, stored_seconds
 from eeg_ingest.mains import detect_line_freq_hz
@@ -17,6 +18,7 @@ from eeg_ingest.reader_settings import ReaderSettings
 from eeg_ingest.readers import open_recording
 from eeg_ingest.recording import Event, IngestError, Recording
 from eeg_ingest.source_block import MAX_UV
+from eeg_ingest.units import UndeclaredUnitError
 
 _UNIT_ADVICE = "The unit is most likely wrong, by a factor of 1000 or a million: set `unit` in sources.yaml."
 _MOST_UV = 10_000  # standard deviation in a second: EEG of 10 µV, a thousand times too large
@@ -63,14 +65,19 @@ def harmonize_file(
     montage: str | None = None,
     names: Sequence[str] | None = None,
     settings: ReaderSettings | None = None,
+    sidecars: Sidecars | None = None,
 ) -> HarmonizedFile:
     """Open a recording of any supported format and harmonize it; `line_freq_hz` None leaves the mains in.
 
+    `sidecars` are those of BIDS, which say more than the file: types, events, and the mains that `auto` stands for.
+
     Raises `IngestError` if it cannot be read, has no EEG channel, no whole second, or amplitudes that no EEG has.
     """
-    recording = open_recording(path, unit=unit, settings=settings)
+    recording = _open(path, unit, settings, sidecars)
     exact_rate(recording.sfreq_hz)  # a rate that no EEG has is refused before samples are counted by it
     choice = choose_finite_channels(recording, rename=rename or {}, drop=drop, montage=montage, names=names)
+    if line_freq_hz == "auto" and sidecars is not None and sidecars.line_freq_hz is not None:
+        line_freq_hz = sidecars.line_freq_hz
     if line_freq_hz == "auto":
         line_freq_hz = detect_line_freq_hz(recording, choice.indices)
     if not notch_freqs_hz(line_freq_hz, recording.sfreq_hz):
@@ -90,6 +97,20 @@ def harmonize_file(
         warnings=recording.warnings,
         recording=recording,
     )
+
+
+def _open(path: Path, unit: str | None, settings: ReaderSettings | None, sidecars: Sidecars | None) -> Recording:
+    """Open a recording with its sidecars, whose unit counts where neither the file nor the source declares one."""
+    if sidecars is None:
+        return open_recording(path, unit=unit, settings=settings)
+    try:
+        recording = open_recording(path, unit=unit, settings=settings)
+    except UndeclaredUnitError:
+        if sidecars.unit is None:
+            raise
+        recording = open_recording(path, unit=sidecars.unit, settings=settings)
+    apply_sidecars(recording, sidecars)
+    return recording
 
 
 def choose_finite_channels(

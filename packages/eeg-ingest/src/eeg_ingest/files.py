@@ -9,9 +9,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from eeg_ingest.bids import NO_RECORDINGS, recording_globs
 from eeg_ingest.sources import Source
 
-SUFFIXES = ("edf", "bdf", "gdf", "vhdr", "set", "fif", "fif.gz", "cnt", "mff", "easy")
+SUFFIXES = (
+    *("edf", "bdf", "gdf", "vhdr", "set", "fif", "fif.gz", "cnt", "mff", "raw"),
+    *("eeg", "cdt", "dap", "lay", "nxe", "nwb", "xdf", "easy"),
+)
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,8 @@ def find_files(source: Source) -> tuple[list[FoundFile], list[Failure]]:
         return [], [Failure(source.name, str(source.path), reason)]
     failures: list[Failure] = []
     everything = sorted(_walk(source, failures))
-    patterns = {text: glob_pattern(text) for text in source.files or (f"**/*.{suffix}" for suffix in SUFFIXES)}
+    anywhere = recording_globs(SUFFIXES) if source.bids else [f"**/*.{suffix}" for suffix in SUFFIXES]
+    patterns = {text: glob_pattern(text) for text in source.files or anywhere}
     flags = 0 if source.files else re.IGNORECASE
     matches = {text: re.compile(pattern, flags) for text, pattern in patterns.items()}
     used = set()
@@ -65,7 +70,11 @@ def find_files(source: Source) -> tuple[list[FoundFile], list[Failure]]:
     unused = [text for text in source.files or () if text not in used]
     failures += [Failure(source.name, text, _nothing(source, text, everything)) for text in unused]
     if source.files is None and not used:
-        reason = f"No recording found in {source.path}: expected files named *.{', *.'.join(SUFFIXES)}, found none."
+        what = "sub-*/**/*_eeg." if source.bids else "*."
+        reason = (
+            f"No recording found in {source.path}: expected files named {what}SUFFIX, with the suffix "
+            f"{', '.join(SUFFIXES)}, found none."
+        )
         failures.append(Failure(source.name, ".", reason))
     return found_files, failures
 
@@ -113,6 +122,8 @@ def _walk(source: Source, failures: list[Failure]) -> Iterator[str]:
         above = real_paths.pop(folder)
         inside = [name for name in names if not name.startswith(".")]
         names[:] = []
+        if source.bids and folder == os.fspath(source.path):
+            inside = [name for name in inside if name not in NO_RECORDINGS]
         for name in inside:
             path = os.path.join(folder, name)  # noqa: PTH118  # os.walk works on text, and datasets have many files
             real = os.path.realpath(path)

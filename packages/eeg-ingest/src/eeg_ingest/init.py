@@ -80,6 +80,16 @@ sources:
       time: {column: time}
       names: [knee, hip]
       units: degree
+
+  - name: resting                     # a BIDS dataset: subject, session, task and run from the names, types, bad
+    path: data/ds004148               # channels, events and the mains from the sidecars, labels from participants.tsv
+    bids: true
+    labels: {from: table, table: participants.tsv, key: participant_id, value: "sub-{subject}", column: sex}
+
+  - name: two-amplifiers
+    path: data/lsl
+    files: ["**/*.xdf"]
+    reader: {format: xdf, stream: DSI-7}  # which stream is the EEG, where a file has several; nwb has series
 """
 
 

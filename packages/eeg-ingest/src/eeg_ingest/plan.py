@@ -142,8 +142,9 @@ def _look(found: FoundFile) -> Any:
 
 
 def _unmatched(source: Source) -> str:
+    what = source.subject if source.subject is not None else "sub-LABEL of BIDS"
     return (
-        f"The subject is not known: expected a path that matches {source.subject}, found one that does not. "
+        f"The subject is not known: expected a path that matches {what}, found one that does not. "
         "Correct subject in sources.yaml, or leave the file out."
     )
 

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from eeg_ingest.facts import Positive
 from eeg_ingest.mistakes import Keys, NotEmpty, OneOrList, expected
+from eeg_ingest.stream_settings import NwbSettings, XdfSettings
 
 Names = Annotated[tuple[str, ...], OneOrList, NotEmpty]
 Columns = Annotated[tuple[str, ...], OneOrList]
@@ -192,7 +193,9 @@ class NeuroscanSettings(Keys):
 
 
 LayoutSettings = MatlabSettings | TableSettings | ArffSettings | NpzSettings
-ReaderSettings = Annotated[LayoutSettings | NeuroscanSettings, Field(discriminator="format")]
+ReaderSettings = Annotated[
+    LayoutSettings | NeuroscanSettings | XdfSettings | NwbSettings, Field(discriminator="format")
+]
 
 _FORMATS: dict[str, type[Keys]] = {
     "matlab": MatlabSettings,
@@ -200,6 +203,8 @@ _FORMATS: dict[str, type[Keys]] = {
     "arff": ArffSettings,
     "npz": NpzSettings,
     "neuroscan-cnt": NeuroscanSettings,
+    "xdf": XdfSettings,
+    "nwb": NwbSettings,
 }
 MODELS_OF_READERS: dict[tuple[str, ...], type[Keys]] = {
     ("sources", "targets"): TargetSettings,

@@ -21,6 +21,7 @@ from pydantic import (
     field_validator,
 )
 
+from eeg_ingest.bids import ENTITIES, entities
 from eeg_ingest.errors import UsageError
 from eeg_ingest.facts import About, Expected
 from eeg_ingest.labels import KINDS, Labels, mistakes_of_groups, mistakes_of_label, placeholders
@@ -146,10 +147,17 @@ class Source(Keys):
         "wrong one: what they declare where that makes EEG, else the only unit that does.",
     )
     reader: ReaderSettings | None = Field(
-        default=None, description="Layout of files that do not say what they hold: MATLAB, tables of text, ARFF, NPZ."
+        default=None,
+        description="Layout of files that do not say what they hold (MATLAB, tables of text, ARFF, NPZ), or which of "
+        "several signals in a file is the EEG (XDF, NWB).",
     )
     targets: TargetSettings | None = Field(
         default=None, description="Targets in time (regression), from a table with its own clock beside the recording."
+    )
+    bids: bool = Field(
+        default=False,
+        description="The folder is a BIDS dataset: subject, session, task and run come from the files' names, types, "
+        "bad channels, events and the mains from the sidecars.",
     )
     channels: Channels = Field(default_factory=Channels, description="Names and choice of channels.")
     labels: Annotated[tuple[Labels, ...], OneOrList] = Field(
@@ -172,15 +180,23 @@ class Source(Keys):
     def spec(self) -> dict[str, Any]:
         """Return the options that change the data, as JSON values: they enter the store's spec hash."""
         keys = {"subject", "line_freq_hz", "unit", "channels", "labels"}
-        keys |= {key for key in ("reader", "targets") if getattr(self, key) is not None}
+        keys |= {key for key in ("reader", "targets", "bids") if getattr(self, key)}
         return self.model_dump(mode="json", by_alias=True, include=keys)
 
     def groups(self, file: str) -> dict[str, str | None] | None:
-        """Return the named groups of `subject` in the relative path `file`, or None where it does not match."""
+        """Return the named groups of `subject` in the relative path `file`, or None where it does not match.
+
+        In a BIDS dataset the entities of the file's name are groups, too.
+        """
+        named: dict[str, str | None] = {}
+        if self.bids:
+            named = {key: value for key, value in entities(file).items() if key in ENTITIES.values()}
+            if self.subject is None:
+                return named if "subject" in named else None
         if self.subject is None:
-            return {}
+            return named
         match = re.search(self.subject, file)
-        return match.groupdict() if match else None
+        return named | match.groupdict() if match else None
 
 
 class Sources(Keys):
@@ -253,6 +269,7 @@ def _across_keys(raw: Any) -> Iterator[Mistake]:
             yield Mistake((*place, "name"), f"expected each name once, found {name!r} {names[name]} times. Rename one.")
         try:
             groups = set(re.compile(source.get("subject") or "").groupindex)
+            groups |= set(ENTITIES.values()) if source.get("bids") is True else set()
         except (re.error, TypeError):
             groups = None  # reported as a mistake of `subject`
         targets = source.get("targets")

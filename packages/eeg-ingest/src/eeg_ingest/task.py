@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from eeg_store import SFREQ_HZ, RecordingWriter, Slot, Store
 
+from eeg_ingest.bids import read_sidecars
 from eeg_ingest.duplicates import Fingerprint, content_hash, fingerprint
 from eeg_ingest.events import event_rows, read_labels, rename_annotations
 from eeg_ingest.file import HarmonizedFile, harmonize_file
@@ -77,9 +78,9 @@ def _read_header(task: FileTask) -> Header:
 
 
 def _open(task: FileTask, line_freq_hz: Any) -> HarmonizedFile:
-    rules = task.source.channels
+    rules, path = task.source.channels, task.found.path
     return harmonize_file(
-        task.found.path,
+        path,
         unit=task.source.unit,
         line_freq_hz=line_freq_hz,
         rename=rules.rename,
@@ -87,6 +88,7 @@ def _open(task: FileTask, line_freq_hz: Any) -> HarmonizedFile:
         montage=rules.montage,
         names=rules.names,
         settings=task.source.reader,
+        sidecars=read_sidecars(path, task.source.path) if task.source.bids else None,
     )
 
 

@@ -63,8 +63,8 @@ def is_undeclared(dimension: str) -> bool:
 def settle_unit(name: str, declared: str | None, unit: str | None, *, overrule: bool = False) -> str:
     """The unit to read an EEG channel in: the file's own, or the source's where the file does not say.
 
-    With `overrule` the source's counts in any case. Raises IngestError where nobody says, and UnitConflictError where
-    the two disagree.
+    With `overrule` the source's counts in any case. Raises UndeclaredUnitError where nobody says, and UnitConflictError
+    where the two disagree.
     """
     if declared is None and unit is None:
         raise UndeclaredUnitError(
@@ -144,21 +144,3 @@ def judge_amplitude(amplitude: float | None, read_as: str) -> str | None:
             f"{found}: expected 0.1 µV to 2 mV{advice}. Declare `unit: {better or '...'}` in sources.yaml."
         )
     return f"{found}, which is doubtful for scalp EEG{advice}"
-
-
-def replaced_unit(recording: Recording, declared: str) -> tuple[str, str] | None:
-    """For numbers whose writer always sets the unit `declared`: the one unit that makes EEG of them, and a warning.
-
-    None where `declared` makes EEG already, or where no unit does.
-    """
-    amplitude = amplitude_uv(recording)
-    if amplitude is None or is_plausible(amplitude):
-        return None
-    better = likely_unit(amplitude, declared)
-    if better is None:
-        return None
-    factor = UV_PER_UNIT[better] / UV_PER_UNIT[declared]
-    return better, (
-        f"read in {better}: the file says {declared}, as its writer always does, and would fluctuate by "
-        f"{amplitude:.3g} µV; in {better} it is {amplitude * factor:.3g} µV. Declare `unit: {better}` to confirm"
-    )

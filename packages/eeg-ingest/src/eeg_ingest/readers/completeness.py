@@ -6,15 +6,18 @@ import re
 import struct
 from pathlib import Path
 
-from eeg_ingest.readers.detect import vhdr_text
+from eeg_ingest.readers.companions import read_text
 from eeg_ingest.recording import IngestError
 
 _BLOCK_START, _BLOCK_END = 104, 105
+_ROLE, _OF_EARLIER_PART = 115, 1  # the role of a file that is referred to
 _BRAINVISION_BYTES = {"INT_16": 2, "UINT_16": 2, "INT_32": 4, "IEEE_FLOAT_32": 4}
 
 
-def check_fif(path: Path) -> None:
-    """Walk the tags of a FIF file. Raises IngestError if it ends inside a tag or a block.
+def check_fif(path: Path, *, is_first: bool = True) -> None:
+    """Walk the tags of a FIF file.
+
+    Raises IngestError if it ends inside a tag or a block, or if another part comes before one that should be the first.
 
     Source: the FIFF format definition (Elekta Neuromag): tags of kind, type, size, next; blocks open and close.
     """
@@ -28,6 +31,8 @@ def check_fif(path: Path) -> None:
             kind, _, n_bytes, following = struct.unpack(">iiii", file.read(16))
             depth += {_BLOCK_START: 1, _BLOCK_END: -1}.get(kind, 0)
             end = position + 16 + n_bytes
+            if is_first and kind == _ROLE and struct.unpack(">i", file.read(4))[0] == _OF_EARLIER_PART:
+                raise IngestError(f"{path.name} is a later part of a split FIF file. Fetch the first part, too.")
             if following == -1 and end <= size:
                 break
             position = end if following == 0 else following
@@ -39,7 +44,7 @@ def check_fif(path: Path) -> None:
 
 def check_brainvision(header: Path, data: Path) -> None:
     """Raises IngestError if the data are no whole number of samples, or fewer than the header promises."""
-    text = vhdr_text(header)
+    text = read_text(header)
     binary = re.search(r"^\s*BinaryFormat\s*=\s*(\w+)", text, re.IGNORECASE | re.MULTILINE)
     channels = re.search(r"^\s*NumberOfChannels\s*=\s*(\d+)", text, re.IGNORECASE | re.MULTILINE)
     points = re.search(r"^\s*DataPoints\s*=\s*(\d+)", text, re.IGNORECASE | re.MULTILINE)
@@ -60,3 +65,37 @@ def check_fdt(data: Path, n_channels: int, n_samples: int) -> None:
     found = data.stat().st_size // (4 * n_channels)
     if found < n_samples:
         raise IngestError(f"{data.name} holds {found} of {n_samples} samples: the copy is incomplete. Fetch it again.")
+
+
+def check_nxe(data: Path) -> None:
+    """Raises IngestError if an eXimia file, which has no header, is no whole number of samples of 64 channels."""
+    if data.stat().st_size % 128:
+        raise IngestError(f"{data.name} ends inside a sample of 64 channels: the copy is incomplete. Fetch it again.")
+
+
+def check_nihon_kohden(path: Path) -> None:
+    """Raises IngestError if a data block that the header of a Nihon Kohden file promises lies beyond its end.
+
+    Layout as in MNE: addresses of control blocks from byte 0x92, of their data blocks from 18, each every 20 bytes.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+
+        def number(position: int, layout: str) -> int:
+            file.seek(position)
+            raw = file.read(struct.calcsize(layout))
+            if len(raw) < struct.calcsize(layout):
+                raise IngestError(f"{path.name} ends inside its header: the copy is incomplete. Fetch it again.")
+            return int(struct.unpack(layout, raw)[0])
+
+        for control in range(number(0x91, "<B")):
+            block = number(0x92 + 20 * control, "<I")
+            for index in range(number(block + 17, "<B")):
+                data = number(block + 18 + 20 * index, "<I")
+                n_channels, rate_hz = number(data + 0x26, "<B"), number(data + 0x1A, "<H") & 0x3FFF
+                n_samples = number(data + 0x1C, "<I") * rate_hz // 10
+                end = data + 0x27 + 10 * n_channels + 2 * (n_channels + 1) * n_samples
+                if end > size:
+                    raise IngestError(
+                        f"{path.name} holds {size} of {end} bytes: the copy is incomplete. Fetch it again."
+                    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from eeg_ingest.channel_types import common_reference, type_labels
+from eeg_ingest.readers.constant_unit import correct_constant_unit
 from eeg_ingest.readers.edf import main_rate
 from eeg_ingest.readers.gdf_header import GdfHeader, GdfSignal, read_gdf_header
 from eeg_ingest.recording import Channel, ChannelType, Event, IngestError, Recording, Segment
-from eeg_ingest.units import UV_PER_UNIT, replaced_unit, settle_unit
+from eeg_ingest.units import UV_PER_UNIT, settle_unit
 
 Line = tuple[float, float]
 
@@ -53,7 +53,7 @@ class GdfRecording(Recording):
             warnings=list(header.warnings),
         )
         if constant and unit is None:
-            self._replace_unit("uV")
+            correct_constant_unit(self)
 
     def read_uv(self, channels: Sequence[int], start_sample: int, stop_sample: int) -> npt.NDArray[np.float32]:
         """Read (len(channels), stop - start) in µV. See `Recording.read_uv`."""
@@ -85,22 +85,12 @@ class GdfRecording(Recording):
             samples = part.reshape(-1).view(signal.dtype)
         return samples[start - first * signal.n_samples :][: stop - start]
 
-    def _replace_unit(self, declared: str) -> None:
-        """Read the EEG in another unit where `declared`, which the writer always sets, makes none; warn."""
-        found = replaced_unit(self, declared)
-        if found is None:
-            return
-        better, warning = found
-        is_eeg = [channel.type == "eeg" for channel in self.channels]
+    def rescale(self, factor: float) -> None:
+        """Take the EEG channels' numbers for `factor` times as many µV."""
         self._uv = [
-            _line_uv(signal, better) if eeg else line
-            for signal, eeg, line in zip(self._signals, is_eeg, self._uv, strict=True)
+            (line[0] * factor, line[1] * factor) if line is not None and channel.type == "eeg" else line
+            for line, channel in zip(self._uv, self.channels, strict=True)
         ]
-        self.channels = tuple(
-            replace(channel, unit=better) if eeg else channel
-            for channel, eeg in zip(self.channels, is_eeg, strict=True)
-        )
-        self.warnings.append(warning)
 
 
 def _type(signal: GdfSignal, by_label: ChannelType) -> ChannelType:

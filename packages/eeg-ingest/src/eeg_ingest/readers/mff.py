@@ -16,7 +16,7 @@ import numpy.typing as npt
 from defusedxml import ElementTree
 
 from eeg_ingest.channel_types import parse_label
-from eeg_ingest.readers.detect import recording_files
+from eeg_ingest.readers.companions import recording_files
 from eeg_ingest.recording import Channel, ChannelType, Event, IngestError, Recording, Segment
 from eeg_ingest.units import settle_unit
 

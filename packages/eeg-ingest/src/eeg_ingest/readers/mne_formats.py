@@ -7,28 +7,38 @@ import tempfile
 import warnings
 import weakref
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import mne
-import numpy as np
 from mne.io.constants import FIFF
 
-from eeg_ingest.channel_types import common_reference, parse_labels
 from eeg_ingest.readers.cnt_header import cnt_data_format
-from eeg_ingest.readers.completeness import check_brainvision, check_fif
-from eeg_ingest.readers.detect import recording_files, vhdr_companions, vhdr_text
+from eeg_ingest.readers.companions import read_text, recording_files, vhdr_companions
+from eeg_ingest.readers.completeness import check_brainvision, check_fif, check_nihon_kohden, check_nxe
 from eeg_ingest.readers.eeglab import open_eeglab
+from eeg_ingest.readers.mne_channels import FileUnits, wrap_raw
 from eeg_ingest.readers.mne_raw import MneRecording, reading_by_mne, short
-from eeg_ingest.recording import Channel, ChannelType, IngestError
-from eeg_ingest.units import UV_PER_UNIT, replaced_unit, settle_unit, voltage_unit
+from eeg_ingest.recording import IngestError
+from eeg_ingest.units import voltage_unit
 
-_SUFFIXES = {"brainvision": ".vhdr", "eeglab": ".set", "fif": ".fif", "neuroscan-cnt": ".cnt"}
-_TYPED = ("fif", "eeglab", "neuroscan-cnt")  # formats that say which channels are EEG
-_TYPES: dict[str, ChannelType] = {"eeg": "eeg", "eog": "eog", "ecg": "ecg", "emg": "emg", "stim": "stim"}
 _MAX_RECOMPUTED_BYTES = 2e9  # beyond this MNE has only the header's count of samples for Neuroscan files
 _UNIT_OF_POWER = {0: "V", -3: "mV", -6: "uV", -9: "nV"}
+
+
+@dataclass(frozen=True)
+class _MneFormat:
+    """A format that MNE reads: from a file called `*suffix`, with `read`.
+
+    `units` are the units of the file's numbers, and what MNE made of them. `is_typed` says that the format tells which
+    channels are EEG.
+    """
+
+    suffix: str
+    read: Callable[[Path], Any]
+    units: Callable[[Path, Any], FileUnits]
+    is_typed: bool = False
 
 
 def open_with_mne(
@@ -38,15 +48,15 @@ def open_with_mne(
 
     Raises IngestError, with MNE's reason, if MNE cannot.
     """
-    if kind == "brainvision":
-        _check_companions(path)
-    constant = kind in ("fif", "eeglab")
-    readable, folder = _with_suffix(path, _SUFFIXES[kind])
+    of_kind = _FORMATS[kind]
+    readable, folder = _with_suffix(path, of_kind.suffix)
     try:
         with warnings.catch_warnings(record=True) as caught, reading_by_mne(f"this {kind} file"):
             warnings.simplefilter("always")
-            raw = _cnt(readable, sample_bits) if sample_bits else _open(kind)(readable)
-            recording = _wrap(raw, path, kind, unit, constant=constant, overrule=overrule)
+            raw = _cnt(readable, sample_bits) if sample_bits else of_kind.read(readable)
+            recording = wrap_raw(
+                raw, path, kind, unit, of_kind.units(readable, raw), is_typed=of_kind.is_typed, overrule=overrule
+            )
     except IngestError:
         if folder:
             folder.cleanup()
@@ -57,27 +67,40 @@ def open_with_mne(
     return recording
 
 
-def _check_companions(path: Path) -> None:
+def _brainvision(path: Path) -> Any:
     companions = vhdr_companions(path)
     if not companions:
         raise IngestError(f"{path.name} names no DataFile. Fetch it again.")
     missing = [file.name for file in companions if not file.is_file()]
     if missing:
         raise IngestError(f"{path.name} names {missing[0]}, which is missing. Fetch it and put it beside.")
-
-
-def _open(kind: str) -> Callable[[Path], Any]:
-    return {"brainvision": _brainvision, "eeglab": open_eeglab, "fif": _fif, "neuroscan-cnt": _cnt}[kind]
-
-
-def _brainvision(path: Path) -> Any:
-    check_brainvision(path, vhdr_companions(path)[0])
+    check_brainvision(path, companions[0])
     return mne.io.read_raw_brainvision(path, preload=False, ignore_marker_types=False, verbose="ERROR")
+
+
+def _brainvision_units(path: Path, raw: Any) -> FileUnits:  # noqa: ARG001
+    """As the header spells them; MNE multiplies with 1 where it does not know the spelling."""
+    declared = []
+    for name in raw.ch_names:
+        written = str(raw._orig_units.get(name, ""))
+        declared.append(voltage_unit(written) or ("uV" if not written.strip() else "other"))  # the default is µV
+    return FileUnits(tuple(declared), tuple(float(channel["range"]) for channel in raw.info["chs"]))
 
 
 def _fif(path: Path) -> Any:
     check_fif(path)
+    for part in recording_files(path)[1:]:
+        check_fif(part, is_first=False)
     return mne.io.read_raw_fif(path, preload=False, verbose="ERROR")
+
+
+def _fif_units(path: Path, raw: Any) -> FileUnits:  # noqa: ARG001
+    """V and its parts of a thousand, which MNE leaves alone."""
+    declared = tuple(
+        _UNIT_OF_POWER.get(int(channel["unit_mul"])) if channel["unit"] == FIFF.FIFF_UNIT_V else "other"
+        for channel in raw.info["chs"]
+    )
+    return FileUnits(declared, (1.0,) * len(declared), constant="V")
 
 
 def _cnt(path: Path, sample_bits: int | None = None) -> Any:
@@ -90,22 +113,65 @@ def _cnt(path: Path, sample_bits: int | None = None) -> Any:
     )
 
 
+def _nihon_kohden(path: Path) -> Any:
+    """MNE drops what it cannot decode: no byte is beyond Latin-1."""
+    check_nihon_kohden(path)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        raw = mne.io.read_raw_nihon(path, preload=False, verbose="WARNING")  # "ERROR" would mute the warnings, too
+    if any("Could not decode log" in str(warning.message) for warning in caught):
+        return mne.io.read_raw_nihon(path, preload=False, encoding="latin-1", verbose="WARNING")
+    for warning in caught:
+        warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    return raw
+
+
+def _eximia(path: Path) -> Any:
+    check_nxe(path)
+    return mne.io.read_raw_eximia(path, preload=False, verbose="ERROR")
+
+
+def _microvolts(path: Path, raw: Any) -> FileUnits:  # noqa: ARG001
+    """µV by the format (EEGLAB: by convention), of which MNE made V."""
+    return FileUnits(("uV",) * len(raw.ch_names), (1e-6,) * len(raw.ch_names))
+
+
+def _eeglab_units(path: Path, raw: Any) -> FileUnits:  # noqa: ARG001
+    return FileUnits(("uV",) * len(raw.ch_names), (1e-6,) * len(raw.ch_names), constant="uV")
+
+
+def _eximia_units(path: Path, raw: Any) -> FileUnits:  # noqa: ARG001
+    """µV by the format, which MNE 1.13 passes on as if they were V."""
+    return FileUnits(("uV",) * len(raw.ch_names), (1.0,) * len(raw.ch_names))
+
+
+_FORMATS = {
+    "brainvision": _MneFormat(".vhdr", _brainvision, _brainvision_units),
+    "eeglab": _MneFormat(".set", open_eeglab, _eeglab_units, is_typed=True),
+    "fif": _MneFormat(".fif", _fif, _fif_units, is_typed=True),
+    "neuroscan-cnt": _MneFormat(".cnt", _cnt, _microvolts, is_typed=True),
+    "nihon-kohden": _MneFormat(".EEG", _nihon_kohden, _microvolts),
+    "eximia": _MneFormat(".nxe", _eximia, _eximia_units, is_typed=True),
+}
+
+
 def _with_suffix(path: Path, suffix: str) -> tuple[Path, tempfile.TemporaryDirectory[str] | None]:
     """A path that ends in `suffix`, which MNE insists on: the file itself, or a link in a temporary folder.
 
-    It insists on `.fdt` too, where files that were named on a system that ignores case may have `.FDT`; and on
+    It insists on the case of other files' suffixes too, where files may come from a system that ignores case; and on
     BrainVision markers in UTF-8, so that those in Latin-1 are copied.
     """
     suffix = ".fif.gz" if suffix == ".fif" and _is_gzip(path) else suffix
-    companions = vhdr_companions(path) if suffix == ".vhdr" else recording_files(path)[1:]
-    recoded = {file: text for file in companions[1:] if (text := _latin_1(file))} if suffix == ".vhdr" else {}
-    if path.name.endswith(suffix) and not recoded and not any(file.suffix == ".FDT" for file in companions):
+    files = vhdr_companions(path) if suffix == ".vhdr" else recording_files(path)[1:]
+    names = {file: _name_for_mne(file, path, suffix) for file in files}
+    recoded = {file: text for file in files[1:] if (text := _latin_1(file))} if suffix == ".vhdr" else {}
+    if path.name.endswith(suffix) and not recoded and all(file.name == name for file, name in names.items()):
         return path, None
     folder = tempfile.TemporaryDirectory(prefix="eeg-ingest-")
     link = Path(folder.name) / f"{path.stem}{suffix}"
     link.symlink_to(path.resolve())
-    for file in companions:
-        target = Path(folder.name) / (f"{file.stem}.fdt" if file.suffix == ".FDT" else file.name)
+    for file, name in names.items():
+        target = Path(folder.name) / name
         if file in recoded:
             target.write_text(recoded[file], encoding="utf-8")
         elif not target.exists():
@@ -113,116 +179,25 @@ def _with_suffix(path: Path, suffix: str) -> tuple[Path, tempfile.TemporaryDirec
     return link, folder
 
 
+def _name_for_mne(file: Path, path: Path, suffix: str) -> str:
+    """The name under which MNE looks for `file`, which belongs to the recording at `path`."""
+    if suffix == ".EEG":  # Nihon Kohden
+        return f"{path.stem}{file.suffix.upper()}"
+    return f"{path.stem}.fdt" if file.suffix.lower() == ".fdt" else file.name
+
+
 def _latin_1(markers: Path) -> str | None:
     """The text of a marker file that is no UTF-8, made to say that it is; None for one that is."""
     try:
         markers.read_bytes().decode("utf-8")
     except UnicodeDecodeError:
-        return re.sub(r"(?im)^Codepage=.*$", "Codepage=UTF-8", vhdr_text(markers))
+        return re.sub(r"(?im)^Codepage=.*$", "Codepage=UTF-8", read_text(markers))
     return None
 
 
 def _is_gzip(path: Path) -> bool:
     with path.open("rb") as file:
         return file.read(2) == b"\x1f\x8b"
-
-
-def _wrap(
-    raw: Any,
-    path: Path,
-    kind: str,
-    unit: str | None,
-    *,
-    constant: bool,
-    overrule: bool,
-) -> MneRecording:
-    """Give channels their types and units. `constant`: the format or its writer sets the unit, not the recorder."""
-    labels = [str(name) for name in raw.ch_names]
-    types = _types(raw, labels, kind)
-    declared = tuple(_declared_unit(raw, index, kind) for index in range(len(labels)))
-    types = ["misc" if t == "eeg" and u == "other" else t for t, u in zip(types, declared, strict=True)]
-    given = {u for t, u in zip(types, declared, strict=True) if t == "eeg"}
-    constant = constant and given == {"V" if kind == "fif" else "uV"}
-    factors = np.full(len(labels), 1e6)
-    read_as: list[str | None] = []
-    for index, (label, channel_type, unit_declared) in enumerate(zip(labels, types, declared, strict=True)):
-        settled = unit_declared if unit_declared in UV_PER_UNIT else None
-        if channel_type == "eeg":
-            settled = settle_unit(label, settled, unit, overrule=overrule or constant)
-        if settled:
-            factors[index] = UV_PER_UNIT[settled] / _volt_per_number(raw, kind, index)
-        read_as.append(settled)
-    sfreq_hz = float(raw.info["sfreq"])
-    highpass, lowpass = float(raw.info["highpass"]), float(raw.info["lowpass"])
-    channels = tuple(
-        Channel(
-            name=label,
-            type=channel_type,
-            sfreq_hz=sfreq_hz,
-            unit=read,
-            highpass_hz=highpass if highpass > 0 else None,
-            lowpass_hz=lowpass if 0 < lowpass < sfreq_hz / 2 else None,
-        )
-        for label, channel_type, read in zip(labels, types, read_as, strict=True)
-    )
-    bad = [label for label, of in zip(labels, types, strict=True) if of == "eeg" and label in raw.info["bads"]]
-    recording = MneRecording(
-        raw,
-        format=kind,
-        channels=channels,
-        uv_per_value=factors,
-        block_samples=raw._raw_extras[0]["channel_offset"] if kind == "neuroscan-cnt" else 1,
-        files=tuple(dict.fromkeys([str(path), *(str(file) for file in recording_files(path))])),
-        reference=common_reference([channel.name for channel in channels if channel.type == "eeg"]),
-        warnings=[f"the file marks channels as bad: {', '.join(bad)}"] if bad else [],
-    )
-    if constant and unit is None:
-        _replace_unit(recording, str(given.pop()))
-    return recording
-
-
-def _types(raw: Any, labels: list[str], kind: str) -> list[ChannelType]:
-    """The file's type where it has one, corrected by labels that say more (`EOG1` among the EEG of an EEGLAB file)."""
-    types: list[ChannelType] = []
-    for label, of_mne in zip(parse_labels(labels), raw.get_channel_types(), strict=True):
-        known = _TYPES.get(of_mne, "misc")
-        if known == "eeg" or kind == "brainvision":  # a BrainVision header has units, and no types
-            known = label.type or ("eeg" if kind in _TYPED else "misc")
-        types.append(known)
-    return types
-
-
-def _declared_unit(raw: Any, index: int, kind: str) -> str | None:
-    """The unit of the file's numbers, as its format has it; "other" where that is no voltage."""
-    channel = raw.info["chs"][index]
-    if kind == "fif":
-        volt = channel["unit"] == FIFF.FIFF_UNIT_V
-        return _UNIT_OF_POWER.get(int(channel["unit_mul"])) if volt else "other"
-    if kind == "brainvision":
-        written = str(raw._orig_units.get(channel["ch_name"], ""))
-        return voltage_unit(written) or ("uV" if not written.strip() else "other")  # the format's default is µV
-    return "uV"  # EEGLAB by convention, Neuroscan by its calibration
-
-
-def _volt_per_number(raw: Any, kind: str, index: int) -> float:
-    """What MNE multiplied the file's numbers with: nothing for FIF, which it takes for V."""
-    if kind == "brainvision":
-        return float(raw.info["chs"][index]["range"])  # 1 for a unit that it does not know, as it spells it
-    return 1.0 if kind == "fif" else 1e-6
-
-
-def _replace_unit(recording: MneRecording, declared: str) -> None:
-    """Read the EEG in another unit where `declared`, which the format or its writer always sets, makes none; warn."""
-    found = replaced_unit(recording, declared)
-    if found is None:
-        return
-    better, warning = found
-    eeg = [index for index, channel in enumerate(recording.channels) if channel.type == "eeg"]
-    recording.uv_per_value[eeg] *= UV_PER_UNIT[better] / UV_PER_UNIT[declared]
-    recording.channels = tuple(
-        replace(channel, unit=better) if channel.type == "eeg" else channel for channel in recording.channels
-    )
-    recording.warnings.append(warning)
 
 
 def _worth_telling(caught: list[warnings.WarningMessage]) -> list[str]:
@@ -234,5 +209,5 @@ def _worth_telling(caught: list[warnings.WarningMessage]) -> list[str]:
         silent = re.search("naming conventions|encountered in", text)
         if silent or issubclass(warning.category, (FutureWarning, DeprecationWarning)):
             continue
-        texts.append(text)
+        texts.append(re.sub(r"\S*/(?=[^/\s]+)", "", text))
     return list(dict.fromkeys(texts))

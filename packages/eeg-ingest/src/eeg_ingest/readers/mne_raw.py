@@ -88,11 +88,25 @@ class MneRecording(Recording):
         picks = list(channels)
         first = start_sample // self._block_samples * self._block_samples
         last = min(-(-stop_sample // self._block_samples) * self._block_samples, self.raw.n_times)
+        # MNE 1.13 recurses without end where a read crosses the data blocks of a Nihon Kohden file
+        breaks = [
+            segment.start_sample
+            for segment in self.segments
+            if self._block_samples == 1 and first < segment.start_sample < last
+        ]
         with reading_by_mne(f"samples {start_sample} to {stop_sample}"):
-            values = self.raw.get_data(picks=picks, start=first, stop=last, verbose="ERROR")
-            values = values[:, start_sample - first : stop_sample - first]
+            parts = [
+                self.raw.get_data(picks=picks, start=start, stop=stop, verbose="ERROR")
+                for start, stop in pairwise([first, *breaks, last])
+            ]
+        values = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+        values = values[:, start_sample - first : stop_sample - first]
         with np.errstate(over="ignore"):  # beyond float32 a sample is infinite, which the quality numbers show
             return np.asarray(values * self.uv_per_value[picks, None], dtype=np.float32)
+
+    def rescale(self, factor: float) -> None:
+        """Take the EEG channels' numbers for `factor` times as many µV."""
+        self.uv_per_value[[index for index, channel in enumerate(self.channels) if channel.type == "eeg"]] *= factor
 
 
 def _marks(raw: Any) -> list[Event]:

@@ -6,15 +6,22 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from eeg_ingest.reader_settings import NeuroscanSettings, ReaderSettings
+from eeg_ingest.reader_settings import LayoutSettings, NeuroscanSettings, ReaderSettings
+from eeg_ingest.readers.ant import AntRecording
+from eeg_ingest.readers.curry import open_curry
 from eeg_ingest.readers.declared import open_declared
 from eeg_ingest.readers.detect import detect_format
 from eeg_ingest.readers.devices import open_enobio, open_muse, open_openbci
 from eeg_ingest.readers.edf import EdfRecording, read_edf_annotations
+from eeg_ingest.readers.egi_raw import open_egi_raw
 from eeg_ingest.readers.gdf import GdfRecording
 from eeg_ingest.readers.mff import MffRecording
 from eeg_ingest.readers.mne_formats import open_with_mne
+from eeg_ingest.readers.nwb import open_nwb
+from eeg_ingest.readers.persyst import open_persyst
+from eeg_ingest.readers.xdf import open_xdf
 from eeg_ingest.recording import Event, IngestError, Recording
+from eeg_ingest.stream_settings import NwbSettings, XdfSettings
 from eeg_ingest.units import (
     UV_PER_UNIT,
     UndeclaredUnitError,
@@ -25,21 +32,36 @@ from eeg_ingest.units import (
     likely_unit,
 )
 
-_DEVICES = {"openbci": open_openbci, "muse": open_muse, "enobio": open_enobio}
+_READERS: dict[str, Callable[..., Recording]] = {
+    "edf": EdfRecording,
+    "bdf": EdfRecording,
+    "gdf": GdfRecording,
+    "ant-cnt": AntRecording,
+    "egi-raw": open_egi_raw,
+    "curry": open_curry,
+    "persyst": open_persyst,
+}
+_IN_ONE_UNIT: dict[str, Callable[[Path, str | None], Recording]] = {  # no declared unit overrules theirs
+    "egi-mff": MffRecording,
+    "openbci": open_openbci,
+    "muse": open_muse,
+    "enobio": open_enobio,
+}
 
 
 def open_recording(path: Path, *, unit: str | None = None, settings: ReaderSettings | None = None) -> Recording:
     """Open a file lazily; the format comes from its content, or from `settings` where the source declares a layout.
 
     `unit` (`nV`, `uV`, `mV`, `V`) counts only where the file does not say, where the format or its writer puts a
-    constant in place of a unit (FIF, EEGLAB, GDF of OpenViBE), or where the file's own unit makes no EEG and `unit`
-    does: see docs/decisions/units.md. `auto` takes the file's own unit if it makes EEG, else the only one that does.
+    constant in place of a unit (FIF, EEGLAB, GDF of OpenViBE, NWB), or where the file's own unit makes no EEG and
+    `unit` does: see docs/decisions/units.md. `auto` takes the file's own unit if it makes EEG, else the only one that
+    does. `settings` also choose among several signals in one file (XDF, NWB).
 
     Raises IngestError, with the reason for the failures table, if the file cannot be read as what it says it is.
     """
     if unit is not None and unit not in (*UV_PER_UNIT, "auto"):
         raise IngestError(f"`unit` of the source: expected one of {', '.join(UV_PER_UNIT)}, auto, found {unit!r}.")
-    if settings is not None and not isinstance(settings, NeuroscanSettings):
+    if isinstance(settings, LayoutSettings):
         recording: Recording = open_declared(path, settings, None if unit == "auto" else unit)
     else:
         kind = detect_format(path)
@@ -69,17 +91,19 @@ def read_annotations(path: Path) -> tuple[Event, ...]:
 
 
 def _open(
-    path: Path, kind: str, settings: NeuroscanSettings | None, unit: str | None, *, overrule: bool = False
+    path: Path, kind: str, settings: ReaderSettings | None, unit: str | None, *, overrule: bool = False
 ) -> Recording:
-    if kind in ("edf", "bdf"):
-        return EdfRecording(path, unit, overrule=overrule)
-    if kind == "gdf":
-        return GdfRecording(path, unit, overrule=overrule)
-    if kind == "egi-mff":
-        return MffRecording(path, unit)
-    if kind in _DEVICES:
-        return _DEVICES[kind](path, unit)
-    sample_bits = settings.sample_bits if settings else None
+    if kind in _IN_ONE_UNIT:
+        return _IN_ONE_UNIT[kind](path, unit)
+    if kind == "xdf":
+        stream = settings.stream if isinstance(settings, XdfSettings) else None
+        return open_xdf(path, unit, stream=stream, overrule=overrule)
+    if kind == "nwb":
+        series = settings.series if isinstance(settings, NwbSettings) else None
+        return open_nwb(path, unit, series=series, overrule=overrule)
+    if kind in _READERS:
+        return _READERS[kind](path, unit, overrule=overrule)
+    sample_bits = settings.sample_bits if isinstance(settings, NeuroscanSettings) else None
     return open_with_mne(path, kind, unit, overrule=overrule, sample_bits=sample_bits)
 
 
@@ -112,7 +136,7 @@ def _open_likely(read: Callable[..., Recording]) -> Recording:
 
 def _overrule(read: Callable[..., Recording], kind: str, unit: str | None, conflict: UnitConflictError) -> Recording:
     """Read the file in the source's unit if its own makes no EEG and the source's does. Raises `conflict` otherwise."""
-    if kind == "egi-mff" or kind in _DEVICES:
+    if kind in _IN_ONE_UNIT:
         raise conflict
     declared = amplitude_uv(read(None))
     recording = read(unit, overrule=True)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eeg_ingest.channel_types import parse_label, type_labels
-from eeg_ingest.readers.detect import recording_files
+from eeg_ingest.readers.companions import recording_files
 from eeg_ingest.recording import Channel, ChannelType, Event, IngestError, Recording, Segment
 from eeg_ingest.units import UV_PER_UNIT, settle_unit
 
