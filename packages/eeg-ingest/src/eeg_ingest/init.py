@@ -54,7 +54,8 @@ sources:
       stop: stop_time                 # or duration: ..., in seconds too; without either, events of no length
       column: label
       channel: channel                # the column of the channel: stored as "label channel"
-      optional: true                  # recordings without a table are taken with a warning
+      rename_channels: {TERM: ""}     # names of channels; nothing for all of them: stored as "label"
+      optional: true                  # recordings without a table are taken with a warning; or silently
       where: {run: [t000, t001]}      # only files whose named groups have these values; for every kind of label
       # columns: [start, stop, label] # names of the columns, where the table has no header row
 

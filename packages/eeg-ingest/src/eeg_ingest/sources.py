@@ -134,7 +134,7 @@ class Source(Keys):
     subject: Annotated[str, AfterValidator(_group_pattern)] | None = Field(
         default=None,
         description="Regular expression, searched in the path relative to `path`, with the named group subject and "
-        "optionally session, run, and others for labels.",
+        "optionally session, run, reference (which then counts instead of the file's), and others for labels.",
     )
     line_freq_hz: Annotated[float | Literal["auto"], BeforeValidator(_line_freq)] = Field(
         default="auto", description="Mains frequency to notch, or auto: found in each recording."
