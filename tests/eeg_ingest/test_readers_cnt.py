@@ -65,6 +65,13 @@ def test_cnt_event_offsets_prove_16_bits(tmp_path: Path) -> None:
     assert cnt_data_format(cnt(tmp_path / "x.cnt", 2, n_samples=0, events=[100, 101])) == "int16"
 
 
+def test_many_event_offsets_prove_32_bits(tmp_path: Path) -> None:
+    """Files over 2 GB have no sample count; twenty events that all lie on 32-bit samples are no chance."""
+    assert cnt_data_format(cnt(tmp_path / "x.cnt", 4, n_samples=0, events=list(range(100, 120)))) == "int32"
+    with pytest.raises(IngestError, match="does not tell"):
+        cnt_data_format(cnt(tmp_path / "y.cnt", 4, n_samples=0, events=[*range(100, 119), 118]))
+
+
 def test_cnt_width_is_never_guessed(tmp_path: Path) -> None:
     with pytest.raises(IngestError, match="does not tell 16-bit from 32-bit"):
         open_recording(cnt(tmp_path / "x.cnt", 4, n_samples=0, events=[100, 102]))

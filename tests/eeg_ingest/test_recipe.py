@@ -81,7 +81,7 @@ def test_mistakes_beside_a_recipe_are_told_together(tmp_path: Path) -> None:
         )
     assert error.value.mistakes == (
         "sources[0].recipe: expected a recipe of this package, found 'sienna'. Did you mean 'siena'?",
-        "sources[0].unit: expected uV, mV, V or nV, found 'volts'.",
+        "sources[0].unit: expected uV, mV, V, nV or auto, found 'volts'.",
         "sources[1].path: expected a value, found nothing. Add the key.",
         "sources[1].channels.drop[0]: expected text, found 1. Put it in quotes.",
         "sources[1].expcted: unknown key. Did you mean 'expected'?",
@@ -107,7 +107,14 @@ def test_the_list_and_one_recipe() -> None:
     assert table[0].split() == ["recipe", "subjects", "hours", "title,", "access"]
     assert [line.split()[0] for line in table[1:]] == list(recipe_names())
     text = run("siena")
-    for part in ("PhysioNet", "10.3390/pr8070846", "- recipe: siena", "recordings: 41", "--task seizure", "CC-BY-4.0"):
+    for part in (
+        "physionet.org",
+        "10.3390/pr8070846",
+        "- recipe: siena",
+        "recordings: 41",
+        "--task seizure",
+        "CC-BY-4.0",
+    ):
         assert part in text
     assert json.loads(run("siena", "--json"))["keys"]["line_freq_hz"] == 50
 

@@ -13,6 +13,8 @@ from eeg_ingest.sources import Source, Sources, SourcesError, load_sources
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+KINDS = "annotations, path, table, flags, trials, recipe or remainder"
+
 
 def _load(folder: Path, text: str) -> tuple[Source, ...]:
     path = folder / "sources.yaml"
@@ -49,7 +51,7 @@ sources:
     assert found == (
         "sources[0].name: expected a name of letters, digits, ., _ and - other than tables, found 'First Source'.",
         "sources[0].line_freq_hz: expected a frequency in Hz or auto, found '50 Hz'.",
-        "sources[1].unit: expected uV, mV, V or nV, found 'volts'.",
+        "sources[1].unit: expected uV, mV, V, nV or auto, found 'volts'.",
         "sources[1].subjct: unknown key. Did you mean 'subject'?",
         "sources[2].path: expected a value, found nothing. Add the key.",
     )
@@ -58,7 +60,7 @@ sources:
 @pytest.mark.parametrize(
     ("keys", "mistake"),
     [
-        ("unit: UV", "sources[0].unit: expected uV, mV, V or nV, found 'UV'. Did you mean 'uV'?"),
+        ("unit: UV", "sources[0].unit: expected uV, mV, V, nV or auto, found 'UV'. Did you mean 'uV'?"),
         ("line_freq_hz: -50", "sources[0].line_freq_hz: expected a frequency in Hz or auto, found -50."),
         ("line_freq_hz: true", "sources[0].line_freq_hz: expected a frequency in Hz or auto, found True."),
         ("line_freq_hz: .inf", "sources[0].line_freq_hz: expected a frequency in Hz or auto, found inf."),
@@ -89,11 +91,11 @@ sources:
         ),
         (
             "labels: {from: pth}",
-            "sources[0].labels.from: expected annotations, path, table, flags, trials, recipe or remainder, found 'pth'.",
+            f"sources[0].labels.from: expected {KINDS}, found 'pth'.",
         ),
         (
             "labels: {rename: {}}",
-            "sources[0].labels.from: expected annotations, path, table, flags, trials, recipe or remainder, found nothing.",
+            f"sources[0].labels.from: expected {KINDS}, found nothing.",
         ),
         (
             "labels: [{from: annotations}, {from: path, groop: x}]",
@@ -131,7 +133,8 @@ sources:
         ),
         (
             "labels: {from: annotations, where: {run: '1'}}",
-            "sources[0].labels.where: expected named groups of subject (none), found 'run'. Add (?P<run>...) to subject.",
+            "sources[0].labels.where: expected named groups of subject (none), found 'run'. "
+            "Add (?P<run>...) to subject.",
         ),
         (
             "labels: {from: table, table: t.csv, column: c, key: k, channel: ch}\n    subject: '(?P<subject>x)'",
@@ -240,6 +243,8 @@ def test_the_schema_knows_every_key_and_refuses_others() -> None:
     schema = Sources.model_json_schema(by_alias=True)
     assert schema["required"] == ["sources"]
     assert all(part["additionalProperties"] is False for part in [schema, *schema["$defs"].values()])
+    assert schema["$defs"]["Source"]["required"] == ["path"]
+    assert schema["$defs"]["Source"]["anyOf"] == [{"required": ["name"]}, {"required": ["recipe"]}]
     source = schema["$defs"]["Source"]["properties"]
     assert set(source) == set(Source.model_fields)
     assert all("description" in key for key in source.values())

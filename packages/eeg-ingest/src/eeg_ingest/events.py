@@ -84,7 +84,7 @@ def _read(  # noqa: PLR0911  one return for each kind
         return _of_trials(label, path, recording)
     if isinstance(label, RecipeLabels):
         code = import_module(f"eeg_ingest.recipes.{label.recipe}")
-        read: FileLabels = code.read_labels(path, groups, source_path)
+        read: FileLabels = code.read_labels(path, groups, source_path, recording)
         return replace(read, events=tuple(replace(e, label=label.renamed(e.label)) for e in read.events))
     if label.file is None:  # the file's own: rename_annotations
         return FileLabels()

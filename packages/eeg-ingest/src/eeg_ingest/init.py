@@ -61,7 +61,7 @@ sources:
 
   - name: high-density
     path: data/geodesic
-    unit: uV                          # uV, mV, V or nV; only where the files do not declare a unit
+    unit: uV                          # uV, mV, V or nV, only where the files do not declare a unit; or auto
     channels:
       rename: {"E129": Cz}            # names in the files to names in the store
       drop: [E127, E128]

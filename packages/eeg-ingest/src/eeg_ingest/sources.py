@@ -28,7 +28,7 @@ from eeg_ingest.mistakes import Keys, Mistake, NotEmpty, OneOrList, describe, ex
 from eeg_ingest.recipe import fill_in_recipes
 
 MICRO = "[\u00b5\u03bc]"  # two code points look like µ
-UNITS = ("uV", "mV", "V", "nV")
+UNITS = ("uV", "mV", "V", "nV", "auto")
 
 
 class SourcesError(UsageError):
@@ -56,7 +56,7 @@ def _line_freq(value: Any) -> Any:
 def _unit(value: Any) -> Any:
     unit = re.sub(MICRO, "u", value) if isinstance(value, str) else value
     if unit not in UNITS:
-        raise expected("uV, mV, V or nV", suggest(str(unit), UNITS))
+        raise expected("uV, mV, V, nV or auto", suggest(str(unit), UNITS))
     return unit
 
 
@@ -139,8 +139,10 @@ class Source(Keys):
     line_freq_hz: Annotated[float | Literal["auto"], BeforeValidator(_line_freq)] = Field(
         default="auto", description="Mains frequency to notch, or auto: found in each recording."
     )
-    unit: Annotated[Literal["uV", "mV", "V", "nV"], BeforeValidator(_unit)] | None = Field(
-        default=None, description="Unit of the samples, only where the files do not declare one."
+    unit: Annotated[Literal["uV", "mV", "V", "nV", "auto"], BeforeValidator(_unit)] | None = Field(
+        default=None,
+        description="Unit of the samples, only where the files do not declare one; or auto, for files that declare a "
+        "wrong one: what they declare where that makes EEG, else the only unit that does.",
     )
     channels: Channels = Field(default_factory=Channels, description="Names and choice of channels.")
     labels: Annotated[tuple[Labels, ...], OneOrList] = Field(

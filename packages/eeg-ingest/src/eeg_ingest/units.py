@@ -24,6 +24,10 @@ class UnitConflictError(IngestError):
     """A file declares one unit, its source another."""
 
 
+class UndeclaredUnitError(IngestError):
+    """A file declares no unit, and neither does its source."""
+
+
 def decode_dimension(raw: bytes) -> str:
     """A header's physical dimension as text. µ may be Latin-1, UTF-8 or Shift-JIS (as Nihon Kohden writes it)."""
     raw = raw.split(b"\x00")[0].replace(b"\x83\xca", b"u").strip()
@@ -57,7 +61,7 @@ def settle_unit(name: str, declared: str | None, unit: str | None, *, overrule: 
     the two disagree.
     """
     if declared is None and unit is None:
-        raise IngestError(
+        raise UndeclaredUnitError(
             f"The unit of channel {name!r} is unknown: the file declares none. "
             "Declare `unit: uV` (or mV, V, nV) for the source in sources.yaml."
         )

@@ -13,13 +13,14 @@ from eeg_ingest.recording import IngestError
 _SETUP_BYTES = 900
 _CHANNEL_BYTES = 75
 _EVENT_BYTES = {1: 8, 2: 19, 3: 19}
+_PROVING_EVENTS = 20  # of 16-bit samples half would lie between two of 32 bits: once in a million files none does
 
 
 def cnt_data_format(path: Path) -> str:
     """`int16` or `int32`.
 
     Three fields can tell: the data between the header and the event table against the sample count; the 32-bit flag in
-    the second header at the end of the file; and byte offsets of events that are no multiple of a 32-bit sample.
+    the second header at the end of the file; and byte offsets of events, which are multiples of a 32-bit sample or not.
 
     Raises IngestError if none of them tells, if two contradict each other, or if the header does not fit the file.
     """
@@ -57,6 +58,8 @@ def cnt_data_format(path: Path) -> str:
             events = _event_offsets(file.read(size - table if table < size else 0), n_channels)
             if any((offset - data) % (4 * n_channels) for offset in events):
                 votes["event offsets"] = 2
+            elif len(set(events)) >= _PROVING_EVENTS:
+                votes["event offsets"] = 4
     if not votes:
         raise IngestError("The header does not tell 16-bit from 32-bit samples. Convert the file to EDF or FIF.")
     if len(set(votes.values())) > 1:

@@ -9,7 +9,15 @@ from eeg_ingest.readers.edf import EdfRecording, read_edf_annotations
 from eeg_ingest.readers.mff import MffRecording
 from eeg_ingest.readers.mne_formats import open_with_mne
 from eeg_ingest.recording import Event, IngestError, Recording
-from eeg_ingest.units import UV_PER_UNIT, UnitConflictError, amplitude_uv, is_plausible, judge_amplitude
+from eeg_ingest.units import (
+    UV_PER_UNIT,
+    UndeclaredUnitError,
+    UnitConflictError,
+    amplitude_uv,
+    is_plausible,
+    judge_amplitude,
+    likely_unit,
+)
 
 
 def open_recording(path: Path, *, unit: str | None = None) -> Recording:
@@ -17,15 +25,15 @@ def open_recording(path: Path, *, unit: str | None = None) -> Recording:
 
     `unit` (`nV`, `uV`, `mV`, `V`) counts only where the file does not say, where the format or its writer puts a
     constant in place of a unit (FIF, EEGLAB, GDF of OpenViBE), or where the file's own unit makes no EEG and `unit`
-    does: see docs/decisions/units.md.
+    does: see docs/decisions/units.md. `auto` takes the file's own unit if it makes EEG, else the only one that does.
 
     Raises IngestError, with the reason for the failures table, if the file cannot be read as what it says it is.
     """
-    if unit is not None and unit not in UV_PER_UNIT:
-        raise IngestError(f"`unit` of the source: expected one of {', '.join(UV_PER_UNIT)}, found {unit!r}.")
+    if unit is not None and unit not in (*UV_PER_UNIT, "auto"):
+        raise IngestError(f"`unit` of the source: expected one of {', '.join(UV_PER_UNIT)}, auto, found {unit!r}.")
     kind = detect_format(path)
     try:
-        recording = _open(path, kind, unit)
+        recording = _open_likely(path, kind) if unit == "auto" else _open(path, kind, unit)
     except UnitConflictError as conflict:
         recording = _overrule(path, kind, unit, conflict)
     units = {channel.unit for channel in recording.channels if channel.type == "eeg"}
@@ -49,6 +57,28 @@ def _open(path: Path, kind: str, unit: str | None, *, overrule: bool = False) ->
     if kind == "egi-mff":
         return MffRecording(path, unit)
     return open_with_mne(path, kind, unit, overrule=overrule)
+
+
+def _open_likely(path: Path, kind: str) -> Recording:
+    """Read the file in its own unit if that makes EEG, else in the only unit that does, with a warning."""
+    undeclared = None
+    try:
+        recording = _open(path, kind, None)
+    except UndeclaredUnitError as error:
+        undeclared, recording = error, _open(path, kind, "uV")
+    units = {str(channel.unit) for channel in recording.channels if channel.type == "eeg"}
+    amplitude = amplitude_uv(recording)
+    if undeclared and amplitude is None:
+        raise undeclared
+    if amplitude is None or len(units) != 1 or (is_plausible(amplitude) and not undeclared):
+        return recording
+    (read_as,) = units
+    better = read_as if is_plausible(amplitude) else likely_unit(amplitude, read_as)
+    if better is not None:
+        recording = _open(path, kind, better, overrule=True)
+        declared = "none" if undeclared else f"{read_as}, which would make {amplitude:.3g} µV"
+        recording.warnings.append(f"read in {better}, which makes EEG of its numbers; the file declares {declared}")
+    return recording
 
 
 def _overrule(path: Path, kind: str, unit: str | None, conflict: UnitConflictError) -> Recording:

@@ -1,0 +1,100 @@
+"""Every recipe, with nothing but its name and a path, on a mimic of the published tree."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+import pytest
+import yaml
+from eeg_ingest.build import build
+from eeg_ingest.recipe import load_recipe, recipe_names
+from eeg_ingest.sources import load_sources
+from eeg_ingest.workers import Workers
+from eeg_store import QUALITY_MEASURES, Store, WindowReader
+
+from tests.eeg_ingest.recipes import biosemi, physionet, seed
+from tests.eeg_ingest.recipes.published import Mimic, Stored
+
+MIMICS = {mimic.recipe: mimic for module in (physionet, biosemi, seed) for mimic in module.MIMICS}
+RECORDINGS = [(recipe, file) for recipe, mimic in MIMICS.items() for file in mimic.stored]
+
+
+@dataclass(frozen=True)
+class Built:
+    """A store of all mimics."""
+
+    store: Store
+    rows: dict[str, dict[str, Any]]
+    failures: list[dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    root = tmp_path_factory.mktemp("mimics")
+    for name, mimic in MIMICS.items():
+        mimic.write(root / name)
+    sources = {"sources": [{"recipe": name, "path": name} for name in MIMICS]}
+    (root / "sources.yaml").write_text(yaml.safe_dump(sources))
+    with Workers(2) as workers:
+        build(load_sources(root / "sources.yaml"), root / "data.zarr", workers)
+    store = Store.open(root / "data.zarr")
+    return Built(store, {row["recording"]: row for row in store.recordings().to_pylist()}, store.failures().to_pylist())
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_has_a_mimic_and_a_row_in_the_docs(name: str) -> None:
+    here = Path(__file__).parent
+    assert name in MIMICS or f'ingest("{name}"' in (here / f"test_{name}.py").read_text(encoding="utf-8")
+    page = (here.parents[2] / "docs" / "recipes.md").read_text(encoding="utf-8")
+    assert page.count(f"\n| `{name}` | ") == 1
+
+
+@pytest.mark.parametrize("mimic", MIMICS.values(), ids=MIMICS)
+def test_what_is_stored_and_what_failed(built: Built, mimic: Mimic) -> None:
+    files = {row["file"] for row in built.rows.values() if row["source"] == mimic.recipe}
+    assert files == set(mimic.stored), built.failures
+    failed = {row["file"]: row["reason"] for row in built.failures if row["source"] == mimic.recipe}
+    assert set(failed) == set(mimic.failures)
+    assert all(part in failed[file] for file, part in mimic.failures.items())
+
+
+@pytest.mark.parametrize(("recipe", "file"), RECORDINGS)
+def test_a_recording_is_what_the_dataset_says(built: Built, recipe: str, file: str) -> None:
+    row, wanted = built.rows[f"{recipe}/{file}"], MIMICS[recipe].stored[file]
+    assert (row["subject"], row["session"], row["run"]) == (wanted.subject, wanted.session, wanted.run)
+    assert (row["original_sfreq_hz"], row["n_seconds"]) == (wanted.sfreq_hz, wanted.n_seconds)
+    assert (row["original_unit"], row["line_freq_hz"]) == (wanted.unit, wanted.line_freq_hz)
+    assert tuple(built.store.array(row["array"]).channels) == wanted.channels
+    assert row["licence"] == load_recipe(recipe).keys["licence"]
+    expected = load_recipe(recipe).expected
+    assert row["n_channels"] in (expected.channels or ())
+    assert row["original_sfreq_hz"] in (expected.sfreq_hz or ())
+    _check_events(built, row, wanted)
+    assert len(row["warnings"]) == len(wanted.warnings), row["warnings"]
+    for part in wanted.warnings:
+        assert any(part in warning for warning in row["warnings"])
+
+
+def _check_events(built: Built, row: dict[str, Any], wanted: Stored) -> None:
+    events = built.store.events(where=pc.field("recording") == row["recording"]).to_pylist()
+    found = sorted((event["original_onset_s"], event["duration_s"], event["label"]) for event in events)
+    assert [event[2] for event in found] == [event[2] for event in sorted(wanted.events)]
+    times = [event[:2] for event in found]
+    np.testing.assert_allclose(np.array(times), np.array([e[:2] for e in sorted(wanted.events)]), atol=1e-3)
+    for event in events:
+        inside = event["original_onset_s"] < row["n_seconds"]
+        assert event["onset_s"] == (pytest.approx(event["original_onset_s"]) if inside else None)
+
+
+@pytest.mark.parametrize(("recipe", "file"), RECORDINGS)
+def test_the_signal_is_microvolts(built: Built, recipe: str, file: str) -> None:
+    """White noise of 20 µV has less after the filters, the less the faster it was sampled."""
+    row = built.rows[f"{recipe}/{file}"]
+    low_hz, high_hz = row["band_low_hz"], row["band_high_hz"]
+    expected_uv = 20 * np.sqrt((high_hz - low_hz) / (row["original_sfreq_hz"] / 2))
+    quality = WindowReader(built.store).read_quality(row["array"], row["first_second"], row["n_seconds"])
+    assert np.median(quality[..., QUALITY_MEASURES.index("amplitude_uv")]) == pytest.approx(expected_uv, rel=0.15)
