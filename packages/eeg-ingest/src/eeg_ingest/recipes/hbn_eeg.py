@@ -17,7 +17,7 @@ _LEFT_OUT_BY_OTHERS = (
 )
 
 
-def read_labels(path: Path, groups: Mapping[str, str | None], recording: Recording) -> FileLabels:
+def read_labels(path: Path, groups: Mapping[str, str | None], source_path: Path, recording: Recording) -> FileLabels:
     """Mark the recordings of nine subjects. Raises IngestError for those without the net's 128 electrodes."""
     names = [channel.name for channel in recording.channels]
     if not set(_ELECTRODES) <= set(names):
