@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+from eeg_ingest.reader_settings import NeuroscanSettings
 from eeg_ingest.readers import open_recording
 from eeg_ingest.readers.cnt_header import cnt_data_format
 from eeg_ingest.recording import IngestError
@@ -63,6 +64,17 @@ def test_cnt_width_comes_from_the_header(tmp_path: Path, n_bytes: int, how: str)
 
 def test_cnt_event_offsets_prove_16_bits(tmp_path: Path) -> None:
     assert cnt_data_format(cnt(tmp_path / "x.cnt", 2, n_samples=0, events=[100, 101])) == "int16"
+
+
+def test_the_source_tells_the_width_where_the_file_does_not(tmp_path: Path) -> None:
+    wide = NeuroscanSettings.model_validate({"format": "neuroscan-cnt", "sample_bits": 32})
+    path = cnt(tmp_path / "x.cnt", 4, n_samples=0)
+    with pytest.raises(IngestError, match=r"Declare `reader: \{format: neuroscan-cnt, sample_bits: 32\}`"):
+        open_recording(path)
+    recording = open_recording(path, settings=wide)
+    np.testing.assert_allclose(recording.read_uv([0, 1], 0, 500), np.round(eeg(2, 500) * 10) / 10, rtol=1e-5)
+    with pytest.raises(IngestError, match=r"contradicts itself .* \{'sample count': 2, 'the source': 4\}"):
+        open_recording(cnt(tmp_path / "y.cnt", 2), settings=wide)
 
 
 def test_many_event_offsets_prove_32_bits(tmp_path: Path) -> None:

@@ -141,6 +141,11 @@ sources:
             "sources[0].labels.channel: expected channel only beside onset, found no onset. Remove channel.",
         ),
         (
+            "labels: {from: table, table: t.csv, column: c, onset: o, rename_channels: {TERM: ''}}",
+            "sources[0].labels.rename_channels: expected rename_channels only beside channel, found no channel. "
+            "Remove rename_channels.",
+        ),
+        (
             "labels: {from: table, table: t.csv, column: label, onset: o, columns: [o, lable]}",
             "sources[0].labels.column: expected one of columns, found 'label'. Did you mean 'lable'?",
         ),

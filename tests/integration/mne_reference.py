@@ -18,11 +18,17 @@ def harmonize_with_mne(
     raw = reader(path, preload=True, verbose="ERROR")
     sfreq_hz = int(raw.info["sfreq"])
     assert sfreq_hz == raw.info["sfreq"]
-    seconds = raw.n_times // sfreq_hz
-    data = raw.get_data(picks=list(channels))[:, : raw.n_times] * scale_to_uv
+    return filter_with_mne(raw.get_data(picks=list(channels)) * scale_to_uv, sfreq_hz, line_freq_hz)
+
+
+def filter_with_mne(
+    signal_uv: npt.NDArray[np.float64], sfreq_hz: int, line_freq_hz: float | None
+) -> npt.NDArray[np.float64]:
+    """Filter to 0.1-75 Hz, notch, resample to 200 Hz: (C, S) at `sfreq_hz` to (C, 200 x whole seconds)."""
+    seconds = signal_uv.shape[1] // sfreq_hz
     nyquist_hz = sfreq_hz / 2
     high_hz = 75.0 if nyquist_hz > 75 else None
-    data = mne.filter.filter_data(data, sfreq_hz, 0.1, high_hz, verbose="ERROR")
+    data = mne.filter.filter_data(signal_uv, sfreq_hz, 0.1, high_hz, verbose="ERROR")
     if line_freq_hz is not None:
         freqs = np.arange(line_freq_hz, min(75.0, nyquist_hz), line_freq_hz)
         data = mne.filter.notch_filter(data, sfreq_hz, freqs, verbose="ERROR")

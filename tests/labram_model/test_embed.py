@@ -153,7 +153,7 @@ def test_windows_keep_clear_of_breaks_and_of_seconds_that_are_not_finite() -> No
         quality = np.zeros((n, 3, len(QUALITY_MEASURES)), dtype=np.float32)
         if broken is not None:
             quality[broken, 2, QUALITY_MEASURES.index("non_finite")] = 0.1
-        return HarmonizedBlock(signal_uv, quality, segment)
+        return HarmonizedBlock(signal_uv, quality, segment, 0)
 
     blocks = [block(0, 5, 0, broken=3), block(5, 2, 0), block(0, 4, 1)]
     windows = list(unbroken_windows(blocks, [0.0, 100.0], [0, 2], 2))

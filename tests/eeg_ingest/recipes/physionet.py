@@ -49,6 +49,7 @@ Seizure start time: 08.00.05
 Seizure end time: 08.00.06
 
 Seizure n 6
+File name: PN10-4.5.6.edf
 Seizure start time: 8.00.10
 Seizure end time: 8.00.20
 """,

@@ -16,6 +16,7 @@ FILE = (
 ).split()
 EEG62 = tuple(name for name in FILE if name not in ("M1", "M2", "VEO", "HEO"))
 SECONDS = 8
+TRIGGERS = {"seed": [(1000, 1), (4500, 2)], "seed_v": [(1000, 1), (4500, 2)], "seed_ger": [(2000, 4)], "seed_fra": []}
 
 
 def cnt_mimic(recipe: str, files: Mapping[str, tuple[str, str]], *, count_samples: bool = True) -> Mimic:
@@ -24,13 +25,12 @@ def cnt_mimic(recipe: str, files: Mapping[str, tuple[str, str]], *, count_sample
     def write(root: Path) -> None:
         for number, file in enumerate(files):
             channels = eeg(file, [*FILE, "ECG"] if number == 0 else FILE, SECONDS, 1000)
-            triggers = [(1000 + 37 * k, 1) for k in range(20)]
-            write_cnt(root / file, channels, triggers, count_samples=count_samples)
+            write_cnt(root / file, channels, TRIGGERS[recipe], count_samples=count_samples)
 
     stored = {
         file: Stored(
             *(subject, session, EEG62, 1000, SECONDS),
-            events=(*_trials(recipe, session), *((1 + 0.037 * k, 0.0, "1") for k in range(20))),
+            events=(*_trials(recipe, session), *((sample / 1000, 0.0, str(code)) for sample, code in TRIGGERS[recipe])),
             warnings=(f"trials end after the recording, which ends at {SECONDS} s",),
         )
         for file, (subject, session) in files.items()

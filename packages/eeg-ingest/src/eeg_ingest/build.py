@@ -109,6 +109,7 @@ def _reserve(store: Store, plan: Plan) -> list[IngestTask]:
             reference=header.reference,
             n_seconds=header.n_seconds,
             licence=task.source.licence,
+            targets=task.source.targets.named_units if task.source.targets else (),
         )
         for task, header in plan.new
     ]

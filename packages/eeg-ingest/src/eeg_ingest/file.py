@@ -13,6 +13,7 @@ from eeg_ingest.filters import exact_rate, notch_freqs_hz
 from eeg_ingest.harmonize import SCALE_UV, HarmonizedBlock, harmonize, stored_seconds
 from eeg_ingest.mains import detect_line_freq_hz
 from eeg_ingest.montage import ChannelChoice, LeftOut, choose_channels
+from eeg_ingest.reader_settings import ReaderSettings
 from eeg_ingest.readers import open_recording
 from eeg_ingest.recording import Event, IngestError, Recording
 from eeg_ingest.source_block import MAX_UV
@@ -61,12 +62,13 @@ def harmonize_file(
     drop: Sequence[str] = (),
     montage: str | None = None,
     names: Sequence[str] | None = None,
+    settings: ReaderSettings | None = None,
 ) -> HarmonizedFile:
     """Open a recording of any supported format and harmonize it; `line_freq_hz` None leaves the mains in.
 
     Raises `IngestError` if it cannot be read, has no EEG channel, no whole second, or amplitudes that no EEG has.
     """
-    recording = open_recording(path, unit=unit)
+    recording = open_recording(path, unit=unit, settings=settings)
     choice = choose_finite_channels(recording, rename=rename or {}, drop=drop, montage=montage, names=names)
     if line_freq_hz == "auto":
         line_freq_hz = detect_line_freq_hz(recording, choice.indices)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from eeg_ingest.sources import Source
 
-SUFFIXES = ("edf", "bdf", "gdf", "vhdr", "set", "fif", "fif.gz", "cnt", "mff")
+SUFFIXES = ("edf", "bdf", "gdf", "vhdr", "set", "fif", "fif.gz", "cnt", "mff", "easy")
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,9 @@ HARMONIZE_SPEC: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class HarmonizedBlock:
-    """A whole seconds of the segment number `segment`: `signal_uv` (A, C, 200) and `quality` (A, C, 5).
+    """A whole seconds of the segment number `segment`, from its second `first_s` on.
+
+    `signal_uv` (A, C, 200) and `quality` (A, C, 5).
 
     The measures are those of `eeg_store.QUALITY_MEASURES`, in that order.
     """
@@ -53,6 +55,7 @@ class HarmonizedBlock:
     signal_uv: npt.NDArray[np.float32]
     quality: npt.NDArray[np.float32]
     segment: int
+    first_s: int
 
 
 def stored_seconds(recording: Recording) -> list[int]:
@@ -109,7 +112,7 @@ def _harmonize(
         block_filter = _BlockFilter(plan, response(recording.sfreq_hz, notches_hz, plan.n_in, plan.n_out), len(indices))
         work = _SegmentWork(recording, segment, indices, block_filter, meter)
         for block in blocks_of(plan, n_seconds):
-            yield HarmonizedBlock(*work.harmonize(block), number)
+            yield HarmonizedBlock(*work.harmonize(block), number, block.first_s)
     recording.warnings.extend(meter.warnings())
 
 

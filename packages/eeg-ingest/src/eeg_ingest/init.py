@@ -66,6 +66,21 @@ sources:
       rename: {"E129": Cz}            # names in the files to names in the store
       drop: [E127, E128]
       montage: GSN-HydroCel-129       # positions that give E1, E2, ... the names of their nearest 10-05 sites
+
+  - name: walking                     # text, MATLAB, ARFF and NPZ do not say what they hold: docs/readers.md
+    path: data/walking
+    files: ["*/eeg.csv"]
+    subject: (?P<subject>S\d+)/
+    unit: uV
+    reader:
+      format: table                   # or matlab, arff, npz, each with keys of its own
+      time: {column: time, unit: s}   # gives the rate and the gaps; or sfreq_hz: 100
+      triggers: [marker]
+    targets:                          # targets in time (regression), from a table with its own clock
+      table: joints.csv
+      time: {column: time}
+      names: [knee, hip]
+      units: degree
 """
 
 

@@ -142,10 +142,10 @@ def describe(error: ErrorDetails, raw: Any, models: Mapping[tuple[str, ...], typ
     if kind == "union_tag_not_found":
         path = tuple(part for part in error["loc"] if isinstance(part, str))
         tags = [known[-1] for known in models if known[:-1] == path and path not in models]
-        place, what, found = (*place, "from"), _one_of(tags), "nothing"
+        place, what, found = (*place, _tag_key(context)), _one_of(tags), "nothing"
     elif kind == "union_tag_invalid":
         tags = str(context["expected_tags"]).replace("'", "").split(", ")
-        place, what, found = (*place, "from"), _one_of(tags), _show(context["tag"])
+        place, what, found = (*place, _tag_key(context)), _one_of(tags), _show(context["tag"])
     elif kind == "literal_error":
         what = str(context["expected"])
         action = action or suggest(str(error["input"]), what.replace("'", "").replace(" or ", ", ").split(", "))
@@ -154,6 +154,11 @@ def describe(error: ErrorDetails, raw: Any, models: Mapping[tuple[str, ...], typ
         if kind == "string_type" and isinstance(error["input"], int | float) and not action:
             action = "Put it in quotes."
     return Mistake(place, f"expected {what}, found {found}. {action}".strip())
+
+
+def _tag_key(context: Mapping[str, Any]) -> str:
+    """The key that says which of several models a mapping is."""
+    return str(context["discriminator"]).rpartition("|")[2].strip(" '")
 
 
 def _one_of(words: Sequence[str]) -> str:

@@ -59,7 +59,8 @@ class Recording(ABC):
     """A continuous file (C channels, S samples).
 
     `sfreq_hz` is the rate of the channels that `read_uv` can read together: those whose `sfreq_hz` equals it.
-    `files` are all files that make up the recording, for hashing, the named one first.
+    `files` are all files that make up the recording, for hashing, the named one first. `clock_zero_s` is the time of
+    the first sample in the file's own column of times, where it has one.
     """
 
     format: str
@@ -70,6 +71,7 @@ class Recording(ABC):
     files: tuple[str, ...]
     reference: str | None = None
     warnings: list[str] = field(default_factory=list)
+    clock_zero_s: float = 0.0
 
     @property
     def n_samples(self) -> int:

@@ -25,6 +25,7 @@ from eeg_ingest.errors import UsageError
 from eeg_ingest.facts import About, Expected
 from eeg_ingest.labels import KINDS, Labels, mistakes_of_label
 from eeg_ingest.mistakes import Keys, Mistake, NotEmpty, OneOrList, describe, expected, read_yaml, suggest
+from eeg_ingest.reader_settings import MODELS_OF_READERS, ReaderSettings, TargetSettings
 from eeg_ingest.recipe import fill_in_recipes
 
 MICRO = "[\u00b5\u03bc]"  # two code points look like µ
@@ -144,6 +145,12 @@ class Source(Keys):
         description="Unit of the samples, only where the files do not declare one; or auto, for files that declare a "
         "wrong one: what they declare where that makes EEG, else the only unit that does.",
     )
+    reader: ReaderSettings | None = Field(
+        default=None, description="Layout of files that do not say what they hold: MATLAB, tables of text, ARFF, NPZ."
+    )
+    targets: TargetSettings | None = Field(
+        default=None, description="Targets in time (regression), from a table with its own clock beside the recording."
+    )
     channels: Channels = Field(default_factory=Channels, description="Names and choice of channels.")
     labels: Annotated[tuple[Labels, ...], OneOrList] = Field(
         default=(), description="Where the labels come from, one or a list."
@@ -164,9 +171,9 @@ class Source(Keys):
 
     def spec(self) -> dict[str, Any]:
         """Return the options that change the data, as JSON values: they enter the store's spec hash."""
-        return self.model_dump(
-            mode="json", by_alias=True, include={"subject", "line_freq_hz", "unit", "channels", "labels"}
-        )
+        keys = {"subject", "line_freq_hz", "unit", "channels", "labels"}
+        keys |= {key for key in ("reader", "targets") if getattr(self, key) is not None}
+        return self.model_dump(mode="json", by_alias=True, include=keys)
 
     def groups(self, file: str) -> dict[str, str | None] | None:
         """Return the named groups of `subject` in the relative path `file`, or None where it does not match."""
@@ -189,6 +196,7 @@ _MODELS: dict[tuple[str, ...], type[BaseModel]] = {
     ("sources", "channels"): Channels,
     ("sources", "expected"): Expected,
     **{("sources", "labels", kind): model for kind, model in KINDS.items()},
+    **MODELS_OF_READERS,
 }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 from eeg_store import SFREQ_HZ, RecordingWriter, Slot, Store
 
 from eeg_ingest.duplicates import Fingerprint, content_hash, fingerprint
@@ -16,6 +17,7 @@ from eeg_ingest.harmonize import band_of, quantize
 from eeg_ingest.outcome import Failed, StoreFailed, outcome_of, writing_store
 from eeg_ingest.recording import IngestError, Recording
 from eeg_ingest.sources import Source
+from eeg_ingest.targets import Targets, find_targets
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,8 @@ def _read_header(task: FileTask) -> Header:
     file = _open(task, line_freq_hz=None)
     recording = file.recording
     read_labels(task.source.labels, task.groups, task.found.path, task.source.path, recording)
+    if task.source.targets is not None:
+        find_targets(task.source.targets, task.groups, task.found.path, task.source.path)
     return Header(recording.format, recording.sfreq_hz, file.names, _reference(task, recording), file.n_seconds)
 
 
@@ -87,6 +91,7 @@ def _open(task: FileTask, line_freq_hz: Any) -> HarmonizedFile:
         drop=rules.drop,
         montage=rules.montage,
         names=rules.names,
+        settings=task.source.reader,
     )
 
 
@@ -97,19 +102,26 @@ def _ingest(task: IngestTask) -> int:
     source = task.file.source
     file = _open(task.file, source.line_freq_hz)
     labels = read_labels(source.labels, task.file.groups, task.file.found.path, source.path, file.recording)
-    n_beyond = 0
+    targets = _targets(task.file, file)
+    n_beyond = n_without = 0
     with writing_store():
         writer = RecordingWriter(task.store, task.slot)
     try:
         for block in file.blocks:
             signal, beyond = quantize(block.signal_uv)
             n_beyond += beyond
+            wanted = None
+            if targets is not None:
+                wanted = targets.at(file.segments[block.segment]["original_onset_s"] + block.first_s, len(signal))
+                n_without += int(np.isnan(wanted).all(axis=(1, 2)).sum())
             with writing_store():
-                writer.append(signal, block.quality)
+                writer.append(signal, block.quality, wanted)
         row = _row(task.file, file, content_hash(task.file.files))
         if n_beyond:
             share = n_beyond / (file.n_seconds * len(file.names) * SFREQ_HZ)
             row["warnings"].append(f"{n_beyond} samples ({share:.1%}) beyond the stored range were set to its limit")
+        if n_without:
+            row["warnings"].append(f"{n_without} of {file.n_seconds} seconds have no targets")
         row["warnings"] += labels.warnings
         if fingerprint(task.file.files) != task.file.fingerprint:
             raise IngestError("The file changed while it was read: expected one content, found two. Build again.")
@@ -121,6 +133,14 @@ def _ingest(task: IngestTask) -> int:
         with writing_store():
             writer.discard()
     return task.slot.n_seconds
+
+
+def _targets(task: FileTask, file: HarmonizedFile) -> Targets | None:
+    settings = task.source.targets
+    if settings is None:
+        return None
+    table = find_targets(settings, task.groups, task.found.path, task.source.path)
+    return Targets(settings, table, file.recording.clock_zero_s)
 
 
 def _row(task: FileTask, file: HarmonizedFile, digest: str) -> dict[str, Any]:

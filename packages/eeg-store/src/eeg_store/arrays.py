@@ -41,6 +41,11 @@ class SignalArray:
         """The array of quality numbers beside the signal."""
         return f"{self.source}/{self.montage}/quality"
 
+    @property
+    def targets_path(self) -> str:
+        """The array of targets in time beside the signal, which not every source has."""
+        return f"{self.source}/{self.montage}/targets"
+
     def codes_path(self, tokenizer_hash: str) -> str:
         """The array of a tokenizer's codes beside the signal."""
         return f"{self.source}/{self.montage}/codes/{tokenizer_hash[:16]}"
@@ -84,23 +89,55 @@ def group_metadata(attributes: Metadata) -> Metadata:
 def signal_metadata(n_seconds: int, attributes: Metadata) -> Metadata:
     """Return the `zarr.json` of a signal array (n_seconds, C, 200), int16, with `signal_attributes`."""
     n_channels = len(attributes["channels"])
-    inner = [contract.chunk_seconds(n_channels), n_channels, contract.SFREQ_HZ]
+    return _sharded(
+        n_seconds,
+        [contract.chunk_seconds(n_channels), n_channels, contract.SFREQ_HZ],
+        contract.shard_seconds(n_channels),
+        data_type="int16",
+        fill_value=0,
+        dimensions=["second", "channel", "sample"],
+        attributes=attributes,
+    )
+
+
+def targets_metadata(n_seconds: int, n_channels: int, attributes: Metadata) -> Metadata:
+    """Return the `zarr.json` of a targets array (n_seconds, T, 200), float32, in chunks and shards of the signal's."""
+    return _sharded(
+        n_seconds,
+        [contract.chunk_seconds(n_channels), len(attributes["targets"]), contract.SFREQ_HZ],
+        contract.shard_seconds(n_channels),
+        data_type="float32",
+        fill_value="NaN",
+        dimensions=["second", "target", "sample"],
+        attributes=attributes,
+    )
+
+
+def _sharded(
+    n_seconds: int,
+    inner: list[int],
+    shard_seconds: int,
+    *,
+    data_type: str,
+    fill_value: int | str,
+    dimensions: list[str],
+    attributes: Metadata,
+) -> Metadata:
+    """Return the `zarr.json` of an array (n_seconds, ...) in shards of inner chunks."""
     sharding = {
         "name": "sharding_indexed",
         "configuration": {
             "chunk_shape": inner,
-            "codecs": [_LITTLE_ENDIAN, _blosc(2), _CRC32C],
+            "codecs": [_LITTLE_ENDIAN, _blosc({"int16": 2, "float32": 4}[data_type]), _CRC32C],
             "index_codecs": [_LITTLE_ENDIAN, _CRC32C],
             "index_location": "end",
         },
     }
-    shard = [contract.shard_seconds(n_channels), *inner[1:]]
-    dimensions = ["second", "channel", "sample"]
     return _array(
         shape=[n_seconds, *inner[1:]],
-        data_type="int16",
-        fill_value=0,
-        chunk=shard,
+        data_type=data_type,
+        fill_value=fill_value,
+        chunk=[shard_seconds, *inner[1:]],
         codecs=[sharding],
         dimensions=dimensions,
         attributes=attributes,

@@ -35,9 +35,7 @@ def create_codes(store: Path, array: SignalArray, tokenizer_hash: str, attrs: Ma
         found = arrays.read_metadata(folder)["attributes"]
         if found != attributes:
             raise StoreError(sentence("creating codes failed", folder, attributes, found, "Remove the old codes first"))
-    marks = marks_folder(store, tokenizer_hash)
-    if not (marks / tables.EMPTY_TABLE).exists():
-        tables.create_folder(marks, tables.CODES)
+    tables.create_folder_once(marks_folder(store, tokenizer_hash), tables.CODES)
     if not (folder / "zarr.json").exists():
         arrays.write_group(folder.parent)
         arrays.write_metadata(folder, arrays.codes_metadata(array.n_seconds, list(array.channels), attributes))

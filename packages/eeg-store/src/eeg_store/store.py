@@ -111,6 +111,13 @@ class Store:
         """Return the signal array at `<source>/<montage>/signal`. Raise StoreError if there is none."""
         return arrays.read_signal_array(self.path, path)
 
+    def target_names(self, array: SignalArray) -> tuple[str, ...]:
+        """Return the names of the targets in time beside a signal array, none if it has no targets."""
+        folder = self.path / array.targets_path
+        if not (folder / "zarr.json").exists():
+            return ()
+        return tuple(arrays.read_metadata(folder)["attributes"]["targets"])
+
     def recordings(self, columns: Sequence[str] | None = None, where: pc.Expression | None = None) -> pa.Table:
         """Return the rows of the committed recordings that fit `where`, sorted by source and file."""
         table = self._rows("recordings").sort_by([("source", "ascending"), ("file", "ascending")])
@@ -179,9 +186,10 @@ class Store:
             if is_partial(path):
                 path.unlink()
         committed = {path.name for path in tables.row_files(self.path / "tables" / "recordings")}
-        for path in tables.row_files(self.path / "tables" / "events"):
-            if path.name not in committed:
-                path.unlink()
+        for name in ("events", "targets"):
+            for path in tables.row_files(self.path / "tables" / name):
+                if path.name not in committed:
+                    path.unlink()
         places = set(
             zip(*(self.recordings([name])[name].to_pylist() for name in ("array", "first_second")), strict=True)
         )
@@ -189,8 +197,14 @@ class Store:
         for slot in book.slots.values():
             if (slot.array, slot.first_second) not in places:
                 array = self.array(slot.array)
-                remove_shards(self.path / array.path, slot.shards(array.shard_seconds))
-                remove_shards(self.path / array.quality_path, slot.shards(array.shard_seconds))
+                self.remove_shards(array, slot.shards(array.shard_seconds))
+
+    def remove_shards(self, array: SignalArray, shards: range) -> None:
+        """Remove the signal, quality and targets of shards that no committed recording owns."""
+        self.check_writable()
+        for path in (array.path, array.quality_path, array.targets_path):
+            if (self.path / path / "zarr.json").exists():
+                remove_shards(self.path / path, shards)
 
     def validate(self) -> list[str]:
         """Check the whole store, checksums included. Return one sentence for each problem; none if it is sound."""

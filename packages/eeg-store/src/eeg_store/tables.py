@@ -80,6 +80,7 @@ FAILURES = pa.schema([_text("source"), _text("file"), _text("reason")])
 CODES = pa.schema(
     [_text("recording"), _text("array"), _whole("first_second"), _whole("n_seconds"), _text("codes_sha256")]
 )
+TARGETS = pa.schema([_text("recording"), _text("targets_sha256")])
 FOLDERS = {"recordings": RECORDINGS, "events": EVENTS, "failures": FAILURES}
 
 
@@ -118,6 +119,12 @@ def create_folder(folder: Path, schema: pa.Schema) -> None:
     """Make a table of no rows."""
     folder.mkdir(parents=True, exist_ok=True)
     write_rows(folder / EMPTY_TABLE, [], schema)
+
+
+def create_folder_once(folder: Path, schema: pa.Schema) -> None:
+    """Make a table of no rows, unless it is there."""
+    if not (folder / EMPTY_TABLE).exists():
+        create_folder(folder, schema)
 
 
 def row_files(folder: Path) -> list[Path]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from eeg_store import tables
 from eeg_store.arrays import SignalArray, read_metadata
-from eeg_store.contract import StoreError, sentence, spec_hash
+from eeg_store.contract import SFREQ_HZ, StoreError, sentence, spec_hash
 from eeg_store.files import slug
 from eeg_store.shards import shard_file
 from eeg_store.slots import Slot, SlotBook
@@ -33,6 +35,9 @@ def validate(store: Store) -> list[str]:
     rows = _read_table(store, "recordings", tables.RECORDINGS, problems)
     events = _read_table(store, "events", tables.EVENTS, problems)
     _read_table(store, "failures", tables.FAILURES, problems)
+    has_targets = (store.path / "tables" / "targets").is_dir()
+    targets = _read_table(store, "targets", tables.TARGETS, problems) if has_targets else []
+    target_hashes = {row["recording"]: row["targets_sha256"] for row in targets}
     problems += _check_slots(store, rows)
     problems += _check_places(rows, arrays)
     problems += _check_events(events, rows)
@@ -40,7 +45,7 @@ def validate(store: Store) -> list[str]:
     for row in rows:
         array = arrays.get(row["array"])
         if array is not None and _lies_in(row, array):
-            problems += _check_data(store, reader, array, row)
+            problems += _check_data(store, reader, array, row, target_hashes.get(row["recording"]))
     problems += _check_codes(store, reader, rows, arrays)
     return problems
 
@@ -152,13 +157,20 @@ def _check_events(events: Rows, rows: Rows) -> Iterator[str]:
             yield sentence("an event lies outside", where, f"0 to below {length} s", event["onset_s"], _BUILD_AGAIN)
 
 
-def _check_data(store: Store, reader: WindowReader, array: SignalArray, row: dict[str, Any]) -> Iterator[str]:
-    """Read a recording's signal and quality shard by shard and compare the checksums."""
+def _check_data(
+    store: Store, reader: WindowReader, array: SignalArray, row: dict[str, Any], targets_sha256: str | None
+) -> Iterator[str]:
+    """Read a recording's signal, quality and targets shard by shard and compare the checksums."""
     streams: list[tuple[str, str, _Read, str, int]] = [
         ("signal", array.path, reader.read_seconds, row["signal_sha256"], 3),
         ("quality", array.quality_path, reader.read_quality, row["quality_sha256"], 3),
     ]
     where = f"recording {row['recording']!r}"
+    if store.target_names(array):
+        if targets_sha256 is None:
+            yield sentence("the targets' checksum is missing", where, "a row in tables/targets", "none", _BUILD_AGAIN)
+        else:
+            streams.append(("targets", array.targets_path, partial(_read_target_seconds, reader), targets_sha256, 3))
     for name, path, read, expected, n_dims in streams:
         shards = Slot("", path, row["first_second"], row["n_seconds"]).shards(array.shard_seconds)
         lost = [shard_file(store.path / path, shard, n_dims) for shard in shards]
@@ -176,6 +188,11 @@ def _check_data(store: Store, reader: WindowReader, array: SignalArray, row: dic
             continue
         if sha256.hexdigest() != expected:
             yield sentence(f"the {name} checksum is wrong", where, expected, sha256.hexdigest(), _BUILD_AGAIN)
+
+
+def _read_target_seconds(reader: WindowReader, path: str, first_second: int, n_seconds: int) -> npt.NDArray[Any]:
+    (targets,) = reader.read_targets([(path, first_second * SFREQ_HZ, n_seconds)])
+    return np.ascontiguousarray(targets.swapaxes(0, 1))
 
 
 def _check_codes(store: Store, reader: WindowReader, rows: Rows, arrays: dict[str, SignalArray]) -> Iterator[str]:

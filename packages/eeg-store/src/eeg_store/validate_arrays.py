@@ -18,6 +18,7 @@ from eeg_store.arrays import (
     read_signal_array,
     signal_attributes,
     signal_metadata,
+    targets_metadata,
 )
 from eeg_store.contract import StoreError, sentence
 
@@ -44,7 +45,7 @@ def check_arrays(store: Path, problems: list[str]) -> dict[str, SignalArray]:
 
 
 def _check_montage(folder: Path) -> Iterator[str]:
-    """Check signal, quality and codes of one source and montage."""
+    """Check signal, quality, targets and codes of one source and montage."""
     for group in (folder.parent, folder):
         if read_metadata(group).get("node_type") != "group":
             yield sentence("a group is missing", group, "a Zarr v3 group", "something else", _ACTION)
@@ -64,6 +65,13 @@ def _check_montage(folder: Path) -> Iterator[str]:
     quality = read_metadata(folder / "quality")
     yield from _compare(folder / "quality", quality, quality_metadata(max(n_seconds, quality["shape"][0]), channels))
     yield from _opens(folder / "quality", quality)
+    if (folder / "targets" / "zarr.json").exists():
+        targets = read_metadata(folder / "targets")
+        attributes = targets["attributes"]
+        fixed = {"targets": list(attributes["targets"]), "units": list(attributes["units"])}
+        n_target_seconds = max(n_seconds, targets["shape"][0])
+        yield from _compare(folder / "targets", targets, targets_metadata(n_target_seconds, len(channels), fixed))
+        yield from _opens(folder / "targets", targets)
     for file in sorted(folder.glob("codes/*/zarr.json")):
         codes = read_metadata(file.parent)
         tokenizer_hash = codes["attributes"]["tokenizer_hash"]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class WindowReader:
-    """Reads windows, seconds, quality and codes of a store, concurrently. It may be sent to other processes.
+    """Reads windows, seconds, quality, targets and codes of a store, concurrently. It may be sent to other processes.
 
     Stretches that were never written, a lost shard and damaged bytes are errors (StoreError), not zeros. A store that
     grows is followed: an array is opened again when a read goes past its known end.
@@ -39,6 +39,16 @@ class WindowReader:
         `start_sample` counts samples of 200 Hz from the array's start. A window that does not start on a whole second
         is a view into a slightly larger array. Raise StoreError.
         """
+        return self._read_windows(windows)
+
+    def read_targets(self, windows: Sequence[tuple[str, int, int]]) -> list[npt.NDArray[np.float32]]:
+        """Read the targets in time of windows (signal array path, start_sample, n_seconds), as `read` their signal.
+
+        Return float32 (T, n_seconds, 200) for each, NaN where there is none. Raise StoreError.
+        """
+        return self._read_windows([(_beside(path, "targets"), start, n) for path, start, n in windows])
+
+    def _read_windows(self, windows: Sequence[tuple[str, int, int]]) -> list[npt.NDArray[Any]]:
         stretches = []
         for path, start_sample, n_seconds in windows:
             first = start_sample // SFREQ_HZ
@@ -100,7 +110,7 @@ def _beside(signal_path: str, name: str) -> str:
     return f"{signal_path.rsplit('/', 1)[0]}/{name}"
 
 
-def _cut(block: npt.NDArray[np.int16], offset: int, n_seconds: int) -> npt.NDArray[np.int16]:
+def _cut(block: npt.NDArray[Any], offset: int, n_seconds: int) -> npt.NDArray[Any]:
     """Cut (C, n_seconds, 200) out of (C, seconds, 200), `offset` samples after its start."""
     if offset == 0:
         return block

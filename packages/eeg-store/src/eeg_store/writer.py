@@ -15,7 +15,7 @@ from eeg_store import tables
 from eeg_store.arrays import read_metadata
 from eeg_store.contract import QUALITY_MEASURES, SFREQ_HZ, StoreError, sentence
 from eeg_store.files import slug, sync, write_atomic
-from eeg_store.shards import encode, remove_shards, shard_file
+from eeg_store.shards import encode, shard_file
 from eeg_store.slots import Slot
 from eeg_store.store import Store
 
@@ -86,6 +86,10 @@ class RecordingWriter:
         # Fixed byte order, because the checksums are over these bytes.
         self._signal = _Stream(store, self._array.path, "<i2", self._shards.start)
         self._quality = _Stream(store, self._array.quality_path, "<f4", self._shards.start)
+        self._targets: _Stream | None = None
+        self.target_names = store.target_names(self._array)
+        if self.target_names:
+            self._targets = _Stream(store, self._array.targets_path, "<f4", self._shards.start)
 
     def __enter__(self) -> Self:
         return self
@@ -95,11 +99,23 @@ class RecordingWriter:
     ) -> None:
         self.discard()
 
-    def append(self, signal: npt.NDArray[np.int16], quality: npt.NDArray[np.float32]) -> None:
-        """Add seconds: signal int16 (n, C, 200) in 0.1 µV, quality float32 (n, C, 5). Raise StoreError, OSError."""
+    def append(
+        self,
+        signal: npt.NDArray[np.int16],
+        quality: npt.NDArray[np.float32],
+        targets: npt.NDArray[np.float32] | None = None,
+    ) -> None:
+        """Add seconds: signal int16 (n, C, 200) in 0.1 µV, quality float32 (n, C, 5). Raise StoreError, OSError.
+
+        And targets float32 (n, T, 200), NaN where there is none, if the array has targets.
+        """
         n, n_channels = len(signal), len(self._array.channels)
         expected = f"int16 {(n, n_channels, SFREQ_HZ)} and float32 {(n, n_channels, len(QUALITY_MEASURES))}"
         found = f"{signal.dtype} {signal.shape} and {quality.dtype} {quality.shape}"
+        if self._targets is not None:
+            expected += f" and float32 {(n, len(self.target_names), SFREQ_HZ)}"
+        if targets is not None:
+            found += f" and {targets.dtype} {targets.shape}"
         if expected != found:
             raise StoreError(self._failed(expected, found, "Give whole seconds of every channel"))
         if self.n_seconds + n > self.slot.n_seconds:
@@ -107,6 +123,8 @@ class RecordingWriter:
             raise StoreError(self._failed(expected, found, "Reserve the length that is written"))
         self._signal.append(signal)
         self._quality.append(quality)
+        if self._targets is not None and targets is not None:
+            self._targets.append(targets)
         self.n_seconds += n
 
     def commit(self, row: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> None:
@@ -140,14 +158,17 @@ class RecordingWriter:
         else:
             event_file.unlink(missing_ok=True)
             sync(event_file.parent)
+        if self._targets is not None:
+            self._targets.finish()
+            mark = {"recording": self.slot.recording, "targets_sha256": self._targets.sha256()}
+            tables.write_rows(folder / "targets" / name, [mark], tables.TARGETS)
         self._store.clear_failure(row["source"], row["file"])
         write_atomic(folder / "recordings" / name, data)
 
     def discard(self) -> None:
         """Remove what was written, unless it is committed."""
         if not self._store.is_committed(self.slot.recording):
-            remove_shards(self._store.path / self._array.path, self._shards)
-            remove_shards(self._store.path / self._array.quality_path, self._shards)
+            self._store.remove_shards(self._array, self._shards)
 
     def _check(self, row: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> None:
         n_seconds, n_channels = self.slot.n_seconds, len(self._array.channels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -11,6 +12,8 @@ import numpy as np
 from labram_model.errors import LabramError
 from labram_model.labelled import Labelled, LabelledWindow
 from labram_model.task import SPLITS, Files, Split, expand, is_range
+
+logger = logging.getLogger(__name__)
 
 _SHUFFLES = (
     200  # covering each split by few subjects is a hard problem; a greedy cover of a shuffle solves all but freaks
@@ -48,6 +51,8 @@ def divide(split: Split, labelled: Labelled, classes: Sequence[str]) -> Division
         windows = {name: windows_of(split, name, labelled) for name in SPLITS}
         _check_apart(split, labelled)
         subjects = {name: tuple(sorted({window.subject for window in windows[name]})) for name in SPLITS}
+    if unused := len(labelled.windows) - sum(map(len, windows.values())):
+        logger.info("%d of %d windows belong to no split.", unused, len(labelled.windows))
     for name in SPLITS:
         found = {window.label for window in windows[name]}
         if missing := [known for index, known in enumerate(classes) if index not in found]:

@@ -16,14 +16,32 @@ _EVENT_BYTES = {1: 8, 2: 19, 3: 19}
 _PROVING_EVENTS = 20  # of 16-bit samples half would lie between two of 32 bits: once in a million files none does
 
 
-def cnt_data_format(path: Path) -> str:
-    """`int16` or `int32`.
+def cnt_data_format(path: Path, sample_bits: int | None = None) -> str:
+    """`int16` or `int32`, or what the source declares with `sample_bits` where the file does not tell.
 
     Three fields can tell: the data between the header and the event table against the sample count; the 32-bit flag in
     the second header at the end of the file; and byte offsets of events, which are multiples of a 32-bit sample or not.
 
-    Raises IngestError if none of them tells, if two contradict each other, or if the header does not fit the file.
+    Raises IngestError if none of them tells, if two contradict each other or the source, or if the header does not fit
+    the file.
     """
+    votes = _votes(path)
+    if sample_bits is not None:
+        votes["the source"] = sample_bits // 8
+    if not votes:
+        raise IngestError(
+            "The header does not tell 16-bit from 32-bit samples. Declare `reader: {format: neuroscan-cnt, "
+            "sample_bits: 32}` (or 16) for the source in sources.yaml."
+        )
+    if len(set(votes.values())) > 1:
+        raise IngestError(
+            f"The header contradicts itself about the bytes of a sample: {votes}. Convert the file or correct `reader`."
+        )
+    return "int16" if 2 in votes.values() else "int32"
+
+
+def _votes(path: Path) -> dict[str, int]:
+    """The bytes of a sample by each field that tells. Raises IngestError for a header that does not fit the file."""
     size = path.stat().st_size
     with path.open("rb") as file:
         setup = file.read(_SETUP_BYTES)
@@ -60,11 +78,7 @@ def cnt_data_format(path: Path) -> str:
                 votes["event offsets"] = 2
             elif len(set(events)) >= _PROVING_EVENTS:
                 votes["event offsets"] = 4
-    if not votes:
-        raise IngestError("The header does not tell 16-bit from 32-bit samples. Convert the file to EDF or FIF.")
-    if len(set(votes.values())) > 1:
-        raise IngestError(f"The header contradicts itself about the bytes of a sample: {votes}. Convert the file.")
-    return "int16" if 2 in votes.values() else "int32"
+    return votes
 
 
 def _event_offsets(table: bytes, n_channels: int) -> list[int]:

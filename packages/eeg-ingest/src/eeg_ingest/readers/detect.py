@@ -9,6 +9,7 @@ from pathlib import Path
 import h5py
 import scipy.io
 
+from eeg_ingest.readers.device_text import device_of, enobio_info
 from eeg_ingest.recording import IngestError
 
 _VHDR = re.compile(r"(\ufeff)?Brain ?Vision (Core Data Format|(V-Amp )?Data( Exchange)?) Header File", re.IGNORECASE)
@@ -19,7 +20,8 @@ _BIDS_SPLIT = re.compile(r"(?P<stem>.+_split-)(?P<part>\d{1,2})(?P<end>_.*\.fif(
 
 
 def detect_format(path: Path) -> str:
-    """`edf`, `bdf`, `gdf`, `brainvision`, `eeglab`, `fif`, `neuroscan-cnt` or `egi-mff`, by the content.
+    """`edf`, `bdf`, `gdf`, `brainvision`, `eeglab`, `fif`, `neuroscan-cnt`, `egi-mff`, `openbci`, `muse` or `enobio`,
+    by the content.
 
     Raises IngestError for anything else, with what it looks like. The suffix does not matter.
     """
@@ -65,6 +67,9 @@ def _by_first_bytes(path: Path, head: bytes) -> str:  # noqa: PLR0911  one retur
         raise IngestError("An ANT Neuro recording (.cnt in a RIFF container): this format is not supported yet.")
     if _VMRK.match(text):
         raise IngestError("A BrainVision marker file: name the .vhdr file beside it instead.")
+    device = device_of(path, text)
+    if device is not None:
+        return device
     looks = "text" if _is_text(head) else "unknown binary data"
     raise IngestError(
         f"No EEG format that is supported: expected EDF, BDF, GDF, BrainVision, EEGLAB, FIF, Neuroscan CNT or EGI MFF, "
@@ -118,6 +123,8 @@ def _companions(path: Path) -> list[Path]:
     companions: list[Path] = []
     if _VHDR.match(head.decode("utf-8", errors="replace")):
         companions = list(vhdr_companions(path))
+    elif (info := enobio_info(path)) is not None:
+        companions = [info]
     elif head.startswith((b"MATLAB", b"\x89HDF")):
         companions = [path.with_suffix(suffix) for suffix in (".fdt", ".dat")]
     elif head.startswith((_FIF_START, b"\x1f\x8b")):

@@ -30,8 +30,13 @@ _TYPES: dict[str, ChannelType] = {"eeg": "eeg", "eog": "eog", "ecg": "ecg", "emg
 _UNIT_OF_POWER = {0: "V", -3: "mV", -6: "uV", -9: "nV"}
 
 
-def open_with_mne(path: Path, kind: str, unit: str | None, *, overrule: bool = False) -> MneRecording:
-    """Open a file of format `kind` lazily. Raises IngestError, with MNE's reason, if MNE cannot."""
+def open_with_mne(
+    path: Path, kind: str, unit: str | None, *, overrule: bool = False, sample_bits: int | None = None
+) -> MneRecording:
+    """Open a file of format `kind` lazily; `sample_bits` are those of a Neuroscan file that does not tell.
+
+    Raises IngestError, with MNE's reason, if MNE cannot.
+    """
     if kind == "brainvision":
         _check_companions(path)
     units: tuple[str | None, ...] | None = None
@@ -43,7 +48,8 @@ def open_with_mne(path: Path, kind: str, unit: str | None, *, overrule: bool = F
     try:
         with warnings.catch_warnings(record=True) as caught, reading_by_mne(f"this {kind} file"):
             warnings.simplefilter("always")
-            recording = _wrap(_open(kind)(readable), path, kind, unit, units, constant=constant, overrule=overrule)
+            raw = _cnt(readable, sample_bits) if sample_bits else _open(kind)(readable)
+            recording = _wrap(raw, path, kind, unit, units, constant=constant, overrule=overrule)
     except IngestError:
         if folder:
             folder.cleanup()
@@ -81,8 +87,8 @@ def _fif(path: Path) -> Any:
     return mne.io.read_raw_fif(path, preload=False, verbose="ERROR")
 
 
-def _cnt(path: Path) -> Any:
-    data_format = cnt_data_format(path)
+def _cnt(path: Path, sample_bits: int | None = None) -> Any:
+    data_format = cnt_data_format(path, sample_bits)
     return mne.io.read_raw_cnt(path, data_format=data_format, preload=False, verbose="ERROR")
 
 

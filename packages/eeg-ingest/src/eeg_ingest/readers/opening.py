@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+from eeg_ingest.reader_settings import NeuroscanSettings, ReaderSettings
+from eeg_ingest.readers.declared import open_declared
 from eeg_ingest.readers.detect import detect_format
+from eeg_ingest.readers.devices import open_enobio, open_muse, open_openbci
 from eeg_ingest.readers.edf import EdfRecording, read_edf_annotations
 from eeg_ingest.readers.mff import MffRecording
 from eeg_ingest.readers.mne_formats import open_with_mne
@@ -19,9 +24,11 @@ from eeg_ingest.units import (
     likely_unit,
 )
 
+_DEVICES = {"openbci": open_openbci, "muse": open_muse, "enobio": open_enobio}
 
-def open_recording(path: Path, *, unit: str | None = None) -> Recording:
-    """Open a file lazily; the format comes from its content.
+
+def open_recording(path: Path, *, unit: str | None = None, settings: ReaderSettings | None = None) -> Recording:
+    """Open a file lazily; the format comes from its content, or from `settings` where the source declares a layout.
 
     `unit` (`nV`, `uV`, `mV`, `V`) counts only where the file does not say, where the format or its writer puts a
     constant in place of a unit (FIF, EEGLAB, GDF of OpenViBE), or where the file's own unit makes no EEG and `unit`
@@ -31,11 +38,20 @@ def open_recording(path: Path, *, unit: str | None = None) -> Recording:
     """
     if unit is not None and unit not in (*UV_PER_UNIT, "auto"):
         raise IngestError(f"`unit` of the source: expected one of {', '.join(UV_PER_UNIT)}, auto, found {unit!r}.")
-    kind = detect_format(path)
-    try:
-        recording = _open_likely(path, kind) if unit == "auto" else _open(path, kind, unit)
-    except UnitConflictError as conflict:
-        recording = _overrule(path, kind, unit, conflict)
+    if settings is not None and not isinstance(settings, NeuroscanSettings):
+        recording: Recording = open_declared(path, settings, None if unit == "auto" else unit)
+    else:
+        kind = detect_format(path)
+        if settings is not None and settings.format != kind:
+            raise IngestError(
+                f"{path.name} is not what `reader` of the source says: expected {settings.format}, found {kind}. "
+                "Correct `reader` or `files` of the source."
+            )
+        read = partial(_open, path, kind, settings)
+        try:
+            recording = _open_likely(read) if unit == "auto" else read(unit)
+        except UnitConflictError as conflict:
+            recording = _overrule(read, kind, unit, conflict)
     units = {channel.unit for channel in recording.channels if channel.type == "eeg"}
     if len(units) == 1:
         warning = judge_amplitude(amplitude_uv(recording), str(units.pop()))
@@ -51,21 +67,26 @@ def read_annotations(path: Path) -> tuple[Event, ...]:
     return open_recording(path).events
 
 
-def _open(path: Path, kind: str, unit: str | None, *, overrule: bool = False) -> Recording:
+def _open(
+    path: Path, kind: str, settings: NeuroscanSettings | None, unit: str | None, *, overrule: bool = False
+) -> Recording:
     if kind in ("edf", "bdf"):
         return EdfRecording(path, unit, overrule=overrule)
     if kind == "egi-mff":
         return MffRecording(path, unit)
-    return open_with_mne(path, kind, unit, overrule=overrule)
+    if kind in _DEVICES:
+        return _DEVICES[kind](path, unit)
+    sample_bits = settings.sample_bits if settings else None
+    return open_with_mne(path, kind, unit, overrule=overrule, sample_bits=sample_bits)
 
 
-def _open_likely(path: Path, kind: str) -> Recording:
+def _open_likely(read: Callable[..., Recording]) -> Recording:
     """Read the file in its own unit if that makes EEG, else in the only unit that does, with a warning."""
     undeclared = None
     try:
-        recording = _open(path, kind, None)
+        recording = read(None)
     except UndeclaredUnitError as error:
-        undeclared, recording = error, _open(path, kind, "uV")
+        undeclared, recording = error, read("uV")
     units = {str(channel.unit) for channel in recording.channels if channel.type == "eeg"}
     amplitude = amplitude_uv(recording)
     if undeclared and amplitude is None:
@@ -75,18 +96,18 @@ def _open_likely(path: Path, kind: str) -> Recording:
     (read_as,) = units
     better = read_as if is_plausible(amplitude) else likely_unit(amplitude, read_as)
     if better is not None:
-        recording = _open(path, kind, better, overrule=True)
+        recording = read(better, overrule=True)
         declared = "none" if undeclared else f"{read_as}, which would make {amplitude:.3g} µV"
         recording.warnings.append(f"read in {better}, which makes EEG of its numbers; the file declares {declared}")
     return recording
 
 
-def _overrule(path: Path, kind: str, unit: str | None, conflict: UnitConflictError) -> Recording:
+def _overrule(read: Callable[..., Recording], kind: str, unit: str | None, conflict: UnitConflictError) -> Recording:
     """Read the file in the source's unit if its own makes no EEG and the source's does. Raises `conflict` otherwise."""
-    if kind == "egi-mff":
+    if kind == "egi-mff" or kind in _DEVICES:
         raise conflict
-    declared = amplitude_uv(_open(path, kind, None))
-    recording = _open(path, kind, unit, overrule=True)
+    declared = amplitude_uv(read(None))
+    recording = read(unit, overrule=True)
     if is_plausible(declared) or not is_plausible(amplitude_uv(recording)):
         raise conflict
     recording.warnings.append(

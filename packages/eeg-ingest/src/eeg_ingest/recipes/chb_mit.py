@@ -32,10 +32,10 @@ def read_labels(path: Path, groups: Mapping[str, str | None], source_path: Path,
     starts = [int(second) for kind, second in edges if kind.lower() == "start"]
     ends = [int(second) for kind, second in edges if kind.lower() == "end"]
     declared = _COUNT.search(block)
-    count = int(declared[1]) if declared else -1
+    count = int(declared[1]) if declared else len(starts)
     if not count == len(starts) == len(ends) or any(end <= start for start, end in zip(starts, ends, strict=True)):
         raise IngestError(
-            f"The summary {summary} cannot be used: expected {count if declared else 'some number of'} seizures with "
-            f"start and end for {path.name}, found starts {starts} and ends {ends}. Correct the summary."
+            f"The summary {summary} cannot be used: expected {count} seizures with start and end for "
+            f"{path.name}, found starts {starts} and ends {ends}. Correct the summary."
         )
     return FileLabels(tuple(Event(s, e - s, "seizure") for s, e in zip(starts, ends, strict=True)))

@@ -14,8 +14,8 @@ from pathlib import Path
 from eeg_ingest.events import FileLabels
 from eeg_ingest.recording import Event, IngestError, Recording
 
-_NAME = re.compile(r"file\s*name\s*:?\s*(?P<name>PN\S*)", re.IGNORECASE)
-_TIME = re.compile(r"(?P<what>.*?)[:\s](?P<h>\d{1,2})\s*[.:]\s*(?P<m>\d{2})\s*[.:]\s*(?P<s>\d{2})\s*$")
+_NAME = re.compile(r"file(\s*name)?\s*:?\s*(?P<name>PN\S*)", re.IGNORECASE)
+_TIME = re.compile(r"(?P<what>.*?)[:\s](?P<h>\d{1,2})\s*[.:]\s*(?P<m>\d{2})\s*[.:]\s*(?P<s>\d{2})(?!\d)")
 _DAY_S = 24 * 3600
 # The list has an end an hour after the recording's own, in a seizure of a minute: the hour is mistyped.
 _MISTYPED_ENDS = {("PN00-3", "19.29.29"): "18.29.29"}
@@ -49,25 +49,26 @@ def read_labels(path: Path, groups: Mapping[str, str | None], source_path: Path,
 
 
 def _seizures(table: Path, lines: list[str]) -> Iterator[_Seizure]:
-    stem = registration = start = None
+    stem = start = None
+    registrations: dict[str | None, str] = {}
     for number, line in enumerate(lines, 1):
         named, timed = _NAME.search(line), _TIME.match(line)
         if named:
-            stem, registration, start = _stem(named["name"]), None, None
+            stem, start = _stem(named["name"]), None
         if not timed:
             continue
         what, clock = timed["what"].lower(), f"{int(timed['h']):02d}.{timed['m']}.{timed['s']}"
         if "registration" in what:
-            registration = clock if "start" in what else registration
+            registrations |= {stem: clock} if "start" in what else {}
         elif "start" in what:
             start = clock
         elif "end" in what:
-            if stem is None or registration is None or start is None:
+            if stem is None or start is None or stem not in registrations:
                 raise IngestError(
                     f"The seizure list {table} cannot be used: expected a file name, a registration start and a "
                     f"seizure start before the end on line {number}, found {line.strip()!r}. Correct the list."
                 )
-            yield _seizure(stem, registration, start, clock)
+            yield _seizure(stem, registrations[stem], start, clock)
             start = None
 
 

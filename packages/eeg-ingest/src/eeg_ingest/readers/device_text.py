@@ -1,0 +1,31 @@
+"""Text files that say themselves which headset they are from."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+_OPENBCI = re.compile(r"(\ufeff)?%OpenBCI Raw E[EX]G Data")
+_MUSE = re.compile(r"(\ufeff)?timestamps,TP9,AF7,AF8,TP10\b")
+ENOBIO_RATE = re.compile(r"EEG sampling rate:\s*([\d.]+)", re.IGNORECASE)
+
+
+def device_of(path: Path, start: str) -> str | None:
+    """Return `openbci`, `muse` or `enobio` for a text file that begins with `start`, None for any other.
+
+    An Enobio recording is numbers only: the description beside it says what they are.
+    """
+    if _OPENBCI.match(start):
+        return "openbci"
+    if _MUSE.match(start):
+        return "muse"
+    return "enobio" if enobio_info(path) is not None else None
+
+
+def enobio_info(path: Path) -> Path | None:
+    """Return the description (`x.info`) that Neuroelectrics' NIC writes beside a recording `x.easy`, if it is there."""
+    info = path.with_suffix(".info")
+    if path.suffix.lower() != ".easy" or not info.is_file():
+        return None
+    with info.open(encoding="utf-8", errors="replace") as file:
+        return info if ENOBIO_RATE.search(file.read(100_000)) else None
