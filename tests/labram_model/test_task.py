@@ -93,6 +93,7 @@ def test_every_mistake_at_once(tmp_path: Path) -> None:
         ("split: {by: event, train: ['1..9'], val: ['9..12'], test: ['13']}", "each event once, found twice: 9"),
         ("split: {train: 0.8, val: 0.3, test: {file: ['eval/*']}}", "positive shares with the sum 1, found 0.8, 0.3"),
         ("split: {train: 0.8, val: 0.2, test: {fil: ['eval/*']}}", "or {file: ["),
+        ("split: {train: 0.8, val: 0.2, test: {file: []}}", "or {file: ["),
         ("{stride_s: 1, offset_s: 0.5}", "offset_s: expected stride_s (windows within events) or offset_s"),
         ("window_s: 17", "window_s: expected less than or equal to 16, found 17"),
         ("window_s: 2.5", "window_s: expected a valid integer"),

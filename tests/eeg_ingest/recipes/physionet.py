@@ -111,6 +111,7 @@ def write_chb_mit(root: Path) -> None:
         ("chb02/chb02_16+.edf", labels),
         ("chb17/chb17a_03.edf", with_dummies),
         ("chb24/chb24_22.edf", labels),
+        ("chb03/chb03_01.edf", labels),
     ):
         write_edf(root / file, eeg(file, names, 20, 256), kind=pyedflib.FILETYPE_EDF)
     (root / "chb01" / "chb01_03.edf.seizures").write_bytes(b"\x00\x01")
@@ -150,6 +151,7 @@ CHB_MIT_MIMIC = Mimic(
             warnings=("chb24-summary.txt does not speak of chb24_22.edf",),
         ),
     },
+    {"chb03/chb03_01.edf": "expected chb03-summary.txt beside it, found: No such file or directory"},
 )
 
 EEGMMI = (

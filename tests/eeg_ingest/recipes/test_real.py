@@ -1,5 +1,4 @@
-"""Recipes on real recordings: eegmat and EEGMMI; and on real headers, whose signal is noise: Siena, CHB-MIT and
-Temple University Hospital's."""
+"""Recipes on real recordings: eegmat, EEGMMI; and on real headers, whose signal is noise: Siena, CHB-MIT, TUH."""
 
 from __future__ import annotations
 
@@ -14,8 +13,9 @@ import yaml
 from eeg_ingest.build import build
 from eeg_ingest.recipe import load_recipe
 from eeg_ingest.sources import load_sources
-from eeg_ingest.workers import Workers
 from eeg_store import Store
+
+from tests.eeg_ingest.recipes.mimic import InProcess
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +31,7 @@ def store(eeg_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
     ]
     folder = tmp_path_factory.mktemp("real")
     (folder / "sources.yaml").write_text(yaml.safe_dump({"sources": sources}))
-    with Workers(2) as workers:
-        result = build(load_sources(folder / "sources.yaml"), folder / "data.zarr", workers)
+    result = build(load_sources(folder / "sources.yaml"), folder / "data.zarr", InProcess())
     assert result.failed == 0
     return Store.open(folder / "data.zarr")
 

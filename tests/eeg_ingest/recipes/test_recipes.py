@@ -13,13 +13,13 @@ import yaml
 from eeg_ingest.build import build
 from eeg_ingest.recipe import load_recipe, recipe_names, write_task
 from eeg_ingest.sources import load_sources
-from eeg_ingest.workers import Workers
 from eeg_store import QUALITY_MEASURES, Store, WindowReader
 from labram_model.labelled import labelled_windows
 from labram_model.split import divide
 from labram_model.task import load_task
 
 from tests.eeg_ingest.recipes import biosemi, hbn, physionet, seed, tuh
+from tests.eeg_ingest.recipes.mimic import InProcess
 from tests.eeg_ingest.recipes.published import Mimic, Stored
 
 MIMICS = {mimic.recipe: mimic for module in (physionet, biosemi, seed, tuh, hbn) for mimic in module.MIMICS}
@@ -42,8 +42,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
         mimic.write(root / name)
     sources = {"sources": [{"recipe": name, "path": name} for name in MIMICS]}
     (root / "sources.yaml").write_text(yaml.safe_dump(sources))
-    with Workers(2) as workers:
-        build(load_sources(root / "sources.yaml"), root / "data.zarr", workers)
+    build(load_sources(root / "sources.yaml"), root / "data.zarr", InProcess())
     store = Store.open(root / "data.zarr")
     return Built(store, {row["recording"]: row for row in store.recordings().to_pylist()}, store.failures().to_pylist())
 

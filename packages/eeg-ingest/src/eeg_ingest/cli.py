@@ -138,7 +138,10 @@ def recipes(
 ) -> None:
     """List the datasets that the package knows, or show one: what it is, how to get it, what to tell from what."""
     if task is not None and name is None:
-        _fail("--task needs a recipe: expected a NAME, found none. Add it: eeg-ingest recipes NAME --task TASK.", 2)
+        _fail(
+            "--task needs a recipe: expected a NAME, found none. Add it: eeg-ingest recipes NAME --task TASK.",
+            WRONG_USAGE,
+        )
     with _expected_errors():
         if name is None:
             listed = [load_recipe(known) for known in recipe_names()]

@@ -18,7 +18,7 @@ Texts = Annotated[tuple[str, ...], OneOrList, NotEmpty]
 Seconds = Annotated[float, Field(allow_inf_nan=False)]
 BESIDE = (
     "looked up beside the recording and then in the source's path. May hold {stem} (the file's name without its "
-    "suffix) and named groups of `subject`, such as {subject}"
+    "suffix), named groups of `subject`, such as {subject}, and * in the last part, for one match"
 )
 
 
@@ -54,7 +54,7 @@ class AnnotationLabels(_LabelKeys):
     from_: Literal["annotations"] = Field(alias="from")
     file: str | None = Field(
         default=None,
-        description=f"Another file, whose annotations are added: {BESIDE}; and * in the file's name, for one match.",
+        description=f"Another file, whose annotations are added: {BESIDE}.",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -30,8 +31,8 @@ class Division:
     @property
     def shared_subjects(self) -> list[str]:
         """Subjects that are in more than one split: never, if it is by subject."""
-        everyone = [subject for members in self.subjects.values() for subject in members]
-        return sorted({subject for subject in everyone if everyone.count(subject) > 1})
+        places = Counter(subject for members in self.subjects.values() for subject in members)
+        return sorted(subject for subject, count in places.items() if count > 1)
 
 
 def divide(split: Split, labelled: Labelled, classes: Sequence[str]) -> Division:
@@ -43,8 +44,9 @@ def divide(split: Split, labelled: Labelled, classes: Sequence[str]) -> Division
     """
     if split.by == "subject":
         subjects = _subjects_of_files(split, labelled)
-        left = {name: has for name, has in labelled.classes_of.items() if name not in set().union(*subjects.values())}
         if any(not isinstance(part, Files) for part in split.parts.values()):
+            taken = set().union(*subjects.values())
+            left = {name: has for name, has in labelled.classes_of.items() if name not in taken}
             subjects |= split_subjects(split, left, classes)
         windows = {name: labelled.of(subjects[name]) for name in SPLITS}
     else:

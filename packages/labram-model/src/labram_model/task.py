@@ -40,8 +40,8 @@ def _part(value: Any) -> float | tuple[str, ...] | Files:
         return float(value)
     if isinstance(value, list | tuple) and value and all(isinstance(entry, str) for entry in value):
         return tuple(value)
-    if isinstance(value, dict) and list(value) == ["file"]:
-        return Files.model_validate(value)
+    if isinstance(value, dict) and list(value) == ["file"] and isinstance(_part(value["file"]), tuple):
+        return Files(file=value["file"])
     raise ValueError(
         'expected a share such as 0.6, a list such as ["S001", "S002"] or ["S001..S070"], or {file: ["eval/*"]}, '
         f"found {value!r}"
