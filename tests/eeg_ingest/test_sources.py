@@ -74,6 +74,10 @@ sources:
             "sources[0].files: expected a pattern relative to the path of the source, with /, found '../*.edf'.",
         ),
         (
+            "exclude: /abs",
+            "sources[0].exclude: expected a pattern relative to the path of the source, with /, found '/abs'.",
+        ),
+        (
             "subject: '(?P<subject>x'",
             "sources[0].subject: expected a regular expression, found '(?P<subject>x'. "
             "Missing ), unterminated subpattern at position 0.",

@@ -14,6 +14,7 @@ sources:
   - name: mental-arithmetic           # letters, digits, ., _ and -; the name in the store
     path: data/eegmat                 # relative to this file; ~, ${NAME} and ${NAME:-default} are expanded
     files: ["*.edf"]                  # globs below the path, ** for any folders; default: all recordings
+    exclude: ["Subject31_*.edf"]      # optional: globs of files that are not looked at
     # A regular expression, searched in each file's path below `path`. Its named groups are subject (needed),
     # session and run, and others that labels use.
     subject: '(?P<subject>Subject\d+)_(?P<state>\d)\.edf$'
