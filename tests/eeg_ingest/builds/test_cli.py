@@ -146,7 +146,7 @@ def test_plan_writes_nothing(corpus: Path, cli: Any, tmp_path: Path) -> None:
 def test_the_schema_is_json_and_the_example_loads(command: Command, tmp_path: Path) -> None:
     assert json.loads(command("schema").stdout)["properties"].keys() == {"sources"}
     assert command("init", cwd=tmp_path).returncode == 0
-    assert len(load_sources(tmp_path / "sources.yaml")) == 6
+    assert len(load_sources(tmp_path / "sources.yaml")) == 8
     before = (tmp_path / "sources.yaml").read_text()
     again = command("init", cwd=tmp_path)
     assert again.returncode == 2
