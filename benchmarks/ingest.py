@@ -89,7 +89,7 @@ def ours_without_quality(path: Path, out: Path) -> None:
     """Do the same, the quality numbers left undone."""
     from eeg_ingest.quality import QualityMeter  # noqa: PLC0415
 
-    QualityMeter.measure = lambda *_: None  # type: ignore[method-assign]
+    QualityMeter.measure = lambda self, source, columns, first_s, stored_uv: np.zeros((*stored_uv.shape[:2], 5))  # type: ignore[method-assign]
     ours(path, out)
 
 

@@ -144,9 +144,13 @@ def _scale_int16(digital: npt.NDArray[Any], gain: float, offset: float, out: npt
     large offset cancels.
     """
     zero = round(min(max(-offset / gain, -(2.0**23)), 2.0**23))
-    np.subtract(digital, np.float32(zero), out=out, dtype=np.float32)
-    out *= np.float32(gain)
-    out += np.float32(gain * zero + offset)
+    if zero:
+        np.subtract(digital, np.float32(zero), out=out, dtype=np.float32)
+        out *= np.float32(gain)
+    else:
+        np.multiply(digital, np.float32(gain), out=out, dtype=np.float32)
+    if rest := np.float32(gain * zero + offset):
+        out += rest
 
 
 def _map_samples(path: Path, header: EdfHeader) -> npt.NDArray[Any]:
