@@ -40,7 +40,7 @@ _ENVIRONMENT = {
     **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
     "DASK_LOGGING__DISTRIBUTED": "critical",
     "DASK_LOGGING__TORNADO": "critical",
-    # glibc: blocks of signal come from memory that the process keeps. Fresh pages from the system cost a sixth of the time.
+    # glibc: blocks of signal come from memory that the process keeps; fresh pages would cost a sixth of the time.
     "MALLOC_MMAP_THRESHOLD_": str(2**25),
     "MALLOC_TRIM_THRESHOLD_": str(2**27),
     "PYTHONWARNINGS": "ignore",  # of a worker's libraries; what concerns a recording is in its row
