@@ -38,7 +38,7 @@ CRASHED = (
 
 Item = TypeVar("Item")
 
-_ENVIRONMENT = {
+ENVIRONMENT = {
     **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
     "DASK_LOGGING__DISTRIBUTED": "critical",
     "DASK_LOGGING__TORNADO": "critical",
@@ -57,7 +57,7 @@ _CONFIG = {
     "distributed.worker.memory.terminate": False,
     "distributed.worker.profile.enabled": False,
     "distributed.admin.tick.limit": "1h",
-    "distributed.nanny.pre-spawn-environ": _ENVIRONMENT,
+    "distributed.nanny.pre-spawn-environ": ENVIRONMENT,
 }
 
 
@@ -230,7 +230,7 @@ def default_workers() -> int:
 @contextmanager
 def _environment_kept() -> Iterator[None]:
     """Take back what starting workers sets in this process's environment."""
-    before = {name: os.environ.get(name) for name in _ENVIRONMENT}
+    before = {name: os.environ.get(name) for name in ENVIRONMENT}
     try:
         yield
     finally:
