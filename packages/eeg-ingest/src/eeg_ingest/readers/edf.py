@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -30,7 +31,7 @@ class EdfRecording(Recording):
         self._signals = [signal for signal in header.signals if not signal.is_annotation]
         if not self._signals:
             raise IngestError("The file holds annotations only, no signals.")
-        self._map = _map_samples(path, header)
+        self._file, self._map = _map_samples(path, header)
         labels = [signal.label for signal in self._signals]
         types = [_type(signal, kind) for signal, kind in zip(self._signals, type_labels(labels), strict=True)]
         units = [
@@ -79,7 +80,13 @@ class EdfRecording(Recording):
                     out[row] = (digital * line[0] + line[1]).reshape(-1)
                 else:
                     _scale_int16(digital, *line, out=out[row].reshape(digital.shape))
+        self._let_go()
         return out
+
+    def _let_go(self) -> None:
+        """Unload what was read: a file of gigabytes would count as memory of the process, for which Dask stops it."""
+        if hasattr(mmap, "MADV_DONTNEED"):
+            self._file.madvise(mmap.MADV_DONTNEED)
 
     def _digital(self, signal: EdfSignal, start: int, stop: int) -> npt.NDArray[np.int_]:
         """Samples [start, stop) of one signal, in its own rate; (records, samples) without a copy if they are whole."""
@@ -110,6 +117,7 @@ class EdfRecording(Recording):
             Event(event.onset_s - zero_s, event.duration_s, event.label) for record in texts for event in record.events
         ]
         events += self._trigger_events(segments, sfreq_hz)
+        self._let_go()
         return segments, tuple(sorted(events, key=lambda event: event.onset_s))
 
     def _annotation_bytes(self) -> Iterator[bytes]:
@@ -153,12 +161,14 @@ def _scale_int16(digital: npt.NDArray[Any], gain: float, offset: float, out: npt
         out += rest
 
 
-def _map_samples(path: Path, header: EdfHeader) -> npt.NDArray[Any]:
-    """The file's samples: int16 (records, samples of a record), or bytes (records, samples, 3) for BDF."""
+def _map_samples(path: Path, header: EdfHeader) -> tuple[mmap.mmap, npt.NDArray[Any]]:
+    """The file in memory, and its samples: int16 (records, samples of a record), or bytes (records, samples, 3)."""
+    with path.open("rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     shape: tuple[int, ...] = (header.n_records, header.record_samples)
     if header.is_bdf:
-        return np.asarray(np.memmap(path, dtype=np.uint8, mode="r", offset=header.n_bytes, shape=(*shape, 3)))
-    return np.asarray(np.memmap(path, dtype="<i2", mode="r", offset=header.n_bytes, shape=shape))
+        return mapped, np.ndarray((*shape, 3), np.uint8, mapped, header.n_bytes)
+    return mapped, np.ndarray(shape, "<i2", mapped, header.n_bytes)
 
 
 def _type(signal: EdfSignal, by_label: ChannelType) -> ChannelType:
