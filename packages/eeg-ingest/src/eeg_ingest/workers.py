@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import dask
-from distributed import Client, Future, KilledWorker, LocalCluster, wait
+from distributed import Client, Future, KilledWorker, LocalCluster, Status, wait
 
 from eeg_ingest.errors import StoppedError, UsageError
 from eeg_ingest.outcome import Failed
@@ -51,6 +51,7 @@ _CONFIG = {
     # A task whose worker died is not tried again beside others: `Workers.run` repeats it alone, to know the culprit.
     "distributed.scheduler.allowed-failures": 0,
     "distributed.scheduler.worker-ttl": None,  # readers may hold the GIL for minutes; the nanny sees a process die
+    "distributed.deploy.lost-worker-timeout": "120s",  # a busy machine takes longer than 15 s to start one anew
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.pause": False,
@@ -142,6 +143,7 @@ class Workers:
 
     def _finished(self, client: Client, running: dict[Future, list[Item]]) -> list[Future]:
         """Wait a while for futures to finish; in the order of submission."""
+        self._replace_lost_workers()
         if running:
             with suppress(TimeoutError):
                 wait(list(running), timeout=POLL_SECONDS, return_when="FIRST_COMPLETED")
@@ -155,6 +157,17 @@ class Workers:
                 "run the same command again."
             )
         return finished
+
+    def _replace_lost_workers(self) -> None:
+        """Start those anew that Dask gave up, because they died while they started or took long for it."""
+        if self._cluster is None:
+            return
+        for name, nanny in list(self._cluster.workers.items()):
+            if nanny.status in (Status.closing, Status.closed, Status.failed):
+                self._cluster.workers.pop(name, None)
+        wanted = len(self._cluster.worker_spec)
+        if len(self._cluster.workers) < wanted:
+            self._cluster.scale(wanted)
 
     def _threads(self, client: Client) -> int:
         threads: int = sum(client.nthreads().values())
