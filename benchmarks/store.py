@@ -5,7 +5,8 @@
 Writes the same synthetic EEG as a store and as the official code lays it out: float64 in µV, one dataset for each
 recording, chunks of (62, 200). Windows have 64 channels of 4 s. The readers take turns, each turn a process of its own
 that reads for a while after a warm-up; the page cache is warm. The table shows the best turn of each. `windows/s` is of
-the clock, `per CPU s` of all processor time that was used, which other jobs on the machine disturb less.
+the clock, `per CPU s` of all processor time that was used, which other jobs on the machine disturb less; that
+of the official loader's workers is not in it.
 The official reader is a `Dataset` that reads and converts one window at a time, in a `DataLoader`.
 """
 

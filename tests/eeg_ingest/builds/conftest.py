@@ -105,7 +105,7 @@ def cluster(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Cluster]
     file = tmp_path / "scheduler.json"
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     options: Any = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": tmp_path, "env": environment}
-    host = ["--host", "127.0.0.1", "--scheduler-file", str(file), "--no-dashboard"]
+    host = ["--host", "127.0.0.1", "--scheduler-file", str(file), "--dashboard-address", "127.0.0.1:0"]
 
     def start(*arguments: str) -> subprocess.Popen[str]:
         command = [str(Path(sys.executable).with_name("dask")), *arguments, *host]

@@ -95,6 +95,7 @@ def test_a_build_on_a_running_cluster(
     sources = write_sources(tmp_path / "sources.yaml", tmp_path / "eeg")
     finished = cli("build", "--sources", sources, "--scheduler", cluster.address, "--json", cwd=tmp_path)
     assert finished.returncode == 0, finished.stderr
+    assert "Dashboard: http://127.0.0.1:" in finished.stderr
     assert json.loads(finished.stdout)["ingested"] == 3
     assert cluster.scheduler.poll() is None  # it is not ours to stop
 
