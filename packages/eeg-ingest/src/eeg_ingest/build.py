@@ -57,6 +57,9 @@ def build(sources: Sequence[Source], path: Path, workers: Workers, part: Part | 
             )
         with writing_store():
             path.mkdir(parents=True, exist_ok=True)
+            if [entry for entry in path.iterdir() if entry.name != "tables"] and not (path / "tables").is_dir():
+                _open(sources, path)  # says what this folder is, before anything is written into it
+            (path / "tables").mkdir(exist_ok=True)  # the locks lie in it
         with BuildLock(path, part) as lock:
             with lock.planning():
                 work = _prepare(sources, path, workers, part, alone=lock.try_alone())
@@ -66,7 +69,7 @@ def build(sources: Sequence[Source], path: Path, workers: Workers, part: Part | 
                     raise StoreWriteError(outcome.reason)
                 done += 1
             with lock.planning(), writing_store():
-                if lock.try_alone():
+                if lock.try_alone() and (part is not None or work.failures.count):
                     _tidy(sources, work.store, part)
                 lock.leave()  # before another part looks who is there
     except StoreWriteError as error:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import json
 import os
 import re
 import sys
@@ -18,11 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from eeg_store.files import write_json
+from eeg_store.files import read_json, write_json
 
 from eeg_ingest.duplicates import Fingerprint
 from eeg_ingest.errors import UsageError
 from eeg_ingest.files import FoundFile
+from eeg_ingest.outcome import writing_store
 from eeg_ingest.sources import Source
 from eeg_ingest.task import FileTask
 
@@ -65,7 +65,7 @@ class BuildLock:
         self._running: int | None = None
 
     def __enter__(self) -> Self:
-        if self._part is None and not _try_lock(self._descriptor(self._store), fcntl.LOCK_EX):
+        if self._part is None and not _try_lock(self._descriptor("build"), fcntl.LOCK_EX):
             raise UsageError(busy(self._store))
         return self
 
@@ -82,21 +82,19 @@ class BuildLock:
         if self._part is None:
             yield  # held all the time
             return
-        descriptor = os.open(self._store, os.O_RDONLY)
-        try:
+        with ExitStack() as held:
+            descriptor = self._descriptor("build", held)
             if not _try_lock(descriptor, fcntl.LOCK_EX):
                 print(f"Part {self._part} waits for the part that plans.", file=sys.stderr, flush=True)  # noqa: T201
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
-        finally:
-            os.close(descriptor)
 
     def try_alone(self) -> bool:
         """Within `planning`: return whether no other part runs. If one does, what was shared is lost."""
         if self._running is None:
-            if not self._lock_file("parts").exists():
+            if not self._file("parts").exists():
                 return True
-            self._running = self._descriptor(self._lock_file("parts"))
+            self._running = self._descriptor("parts")
         return _try_lock(self._running, fcntl.LOCK_EX)
 
     def share(self) -> None:
@@ -104,20 +102,22 @@ class BuildLock:
         if self._part is None:
             return
         if self._running is None:
-            self._running = self._descriptor(self._lock_file("parts"))
+            self._running = self._descriptor("parts")
         fcntl.flock(self._running, fcntl.LOCK_SH)
-        if not _try_lock(self._descriptor(self._lock_file(f"part-{self._part.number}")), fcntl.LOCK_EX):
+        if not _try_lock(self._descriptor(f"part-{self._part.number}"), fcntl.LOCK_EX):
             raise UsageError(
                 f"Part {self._part} of {self._store} cannot be built: expected it to run once, found it running. "
                 "Wait for it, or stop it."
             )
 
-    def _lock_file(self, name: str) -> Path:
+    def _file(self, name: str) -> Path:
         return self._store / "tables" / f".{name}.lock"
 
-    def _descriptor(self, path: Path) -> int:
-        descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT, 0o666)
-        self._open.callback(os.close, descriptor)
+    def _descriptor(self, name: str, held: ExitStack | None = None) -> int:
+        """Open a file to lock; for writing, without which NFS refuses the lock."""
+        with writing_store():
+            descriptor = os.open(self._file(name), os.O_RDWR | os.O_CREAT, 0o666)
+        (held or self._open).callback(os.close, descriptor)
         return descriptor
 
 
@@ -153,10 +153,9 @@ def write_plan(store: Path, sources: Sequence[Source], part: Part, tasks: Sequen
 
 def read_plan(store: Path, sources: Sequence[Source], part: Part) -> list[FileTask] | None:
     """Return the plan that another part left, in its order; None where it is of other parts or sources, or is not."""
-    try:
-        plan = json.loads((store / PLAN_FILE).read_bytes())
-    except FileNotFoundError:
+    if not (store / PLAN_FILE).exists():
         return None
+    plan = read_json(store / PLAN_FILE)
     if (plan["parts"], plan["sources"]) != (part.count, _digest(sources)):
         return None
     by_name = {source.name: source for source in sources}
