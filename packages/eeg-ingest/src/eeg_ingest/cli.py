@@ -46,21 +46,35 @@ SchedulerOption = Annotated[
     str | None,
     typer.Option("--scheduler", metavar="ADDRESS", help="A running Dask scheduler, such as tcp://host:8786."),
 ]
+PartsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--parts",
+        metavar="K/N",
+        help="Only part K of N of the recordings, for a batch system: give every job another K, on one shared store.",
+    ),
+]
 
 
 @app.command()
-def build(
+def build(  # noqa: PLR0917  # the options of the command
     sources: SourcesOption,
     store: StoreOption = DEFAULT_STORE,
     workers: WorkersOption = None,
     scheduler: SchedulerOption = None,
+    parts: PartsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Bring a store up to date with its sources: new recordings are added, stored ones are left as they are."""
+    """Bring a store up to date with its sources: new recordings are added, stored ones are left as they are.
+
+    Where bokeh is installed, the address of Dask's dashboard is printed.
+    """
     from eeg_ingest import build as building  # noqa: PLC0415  # Dask and MNE take seconds to import
+    from eeg_ingest.parts import Part  # noqa: PLC0415
 
     with _workers(workers, scheduler) as cluster, _expected_errors():
-        result = building.build(load_sources(sources), store, cluster)
+        part = Part.parse(parts) if parts is not None else None
+        result = building.build(load_sources(sources), store, cluster, part)
         summary = summarize(Store.open(store))
     done = {"ingested": result.ingested, "present": result.present, "failed": result.failed, "seconds": result.seconds}
     text = f"{result.ingested} ingested, {result.present} present, {result.failed} failed, {result.seconds:.1f} s"

@@ -183,6 +183,7 @@ def _plausible(blocks: Iterator[HarmonizedBlock]) -> Iterator[HarmonizedBlock]:
         n_above += int(np.count_nonzero(moving & (amplitude_uv > _MOST_UV)))
         n_below += int(np.count_nonzero(moving & (amplitude_uv < SCALE_UV / 2)))
         yield block
+        del block  # before the next one is made
     if 2 * n_above > n_moving:
         raise IngestError(
             f"The amplitudes are no EEG's: expected microvolts, found {n_above / n_moving:.0%} of the seconds above "

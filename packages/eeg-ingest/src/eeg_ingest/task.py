@@ -118,6 +118,7 @@ def _ingest(task: IngestTask) -> int:
                 n_without += int(np.isnan(wanted).all(axis=(1, 2)).sum())
             with writing_store():
                 writer.append(signal, block.quality, wanted)
+            del block, signal  # before the next ones are made
         row = _row(task.file, file, content_hash(task.file.files))
         if n_beyond:
             share = n_beyond / (file.n_seconds * len(file.names) * SFREQ_HZ)

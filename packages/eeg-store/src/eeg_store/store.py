@@ -19,7 +19,6 @@ from eeg_store.files import is_partial, locked, slug
 from eeg_store.shards import remove_shards
 from eeg_store.slots import SLOTS_FILE, Slot, SlotBook, SlotRequest
 from eeg_store.snapshot import read_rows
-from eeg_store.validate import validate
 
 Mode = Literal["r", "a"]
 
@@ -208,6 +207,8 @@ class Store:
 
     def validate(self) -> list[str]:
         """Check the whole store, checksums included. Return one sentence for each problem; none if it is sound."""
+        from eeg_store.validate import validate  # noqa: PLC0415  # only it needs zarr, which is slow to import
+
         return validate(self)
 
     def create_codes(self, tokenizer_hash: str, array_path: str, attrs: Mapping[str, Any]) -> None:
