@@ -51,6 +51,7 @@ def build(sources: Sequence[Source], path: Path, workers: Workers) -> BuildResul
         with _only_builder(path):
             with writing_store():
                 store = _open(sources, path)
+                _keep_expected(store, sources)
                 store.remove_orphans()
             plan = make_plan(sources, store, workers)
             present = sum(entry.status == "present" for entry in plan.entries)
@@ -81,6 +82,14 @@ def _open(sources: Sequence[Source], path: Path) -> Store:
     if spec != store.spec:
         store.update_spec(spec)
     return store
+
+
+def _keep_expected(store: Store, sources: Sequence[Source]) -> None:
+    """Keep in the store what is expected of its sources, for the audit."""
+    expected = {name: facts for name, facts in store.expected.items() if name not in {s.name for s in sources}}
+    expected |= {s.name: s.expected.model_dump(mode="json", exclude_none=True) for s in sources if s.expected}
+    if expected != store.expected:
+        store.update_expected(expected)
 
 
 @contextmanager

@@ -26,7 +26,7 @@ DEFAULT_STORE = Path("data.zarr")
 
 app = typer.Typer(
     help="EEG recordings, as they are published, into one harmonized patch store.",
-    epilog="Exit codes: 0 done, 1 some recordings failed or the store has problems, 2 wrong usage.",
+    epilog="Exit codes: 0 done, 1 recordings failed, the store has problems or (--strict) findings, 2 wrong usage.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -44,6 +44,7 @@ SchedulerOption = Annotated[
     str | None,
     typer.Option("--scheduler", metavar="ADDRESS", help="A running Dask scheduler, such as tcp://host:8786."),
 ]
+StrictOption = Annotated[bool, typer.Option("--strict", help="Exit with 1 for findings of weight: all but notes.")]
 
 
 @app.command()
@@ -52,18 +53,53 @@ def build(
     store: StoreOption = DEFAULT_STORE,
     workers: WorkersOption = None,
     scheduler: SchedulerOption = None,
+    *,
+    strict: StrictOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Bring a store up to date with its sources: new recordings are added, stored ones are left as they are."""
+    """Bring a store up to date with its sources, and audit it: new recordings are added, stored ones are left alone."""
     from eeg_ingest import build as building  # noqa: PLC0415  # Dask and MNE take seconds to import
+    from eeg_ingest.audit import audit as find  # noqa: PLC0415
 
     with _workers(workers, scheduler) as cluster, _expected_errors():
         result = building.build(load_sources(sources), store, cluster)
+        findings = find(Store.open(store), cluster)
         summary = summarize(Store.open(store))
-    done = {"ingested": result.ingested, "present": result.present, "failed": result.failed, "seconds": result.seconds}
+    done: dict[str, Any] = {"ingested": result.ingested, "present": result.present, "failed": result.failed}
+    done |= {"seconds": result.seconds, "findings": [finding.to_json() for finding in findings]}
+    for finding in findings:
+        typer.echo(finding, err=True)
     text = f"{result.ingested} ingested, {result.present} present, {result.failed} failed, {result.seconds:.1f} s"
     _print({**summary, **done} if as_json else f"{table_of_sources(summary)}\n\n{text}")
-    raise typer.Exit(FAILED if result.failed else 0)
+    too_heavy = strict and any(finding.has_weight for finding in findings)
+    raise typer.Exit(FAILED if result.failed or too_heavy else 0)
+
+
+@app.command()
+def audit(
+    path: StoreArgument = None,
+    store: StoreOption = DEFAULT_STORE,
+    sources: Annotated[
+        Path | None, typer.Option("--sources", help="Take what is expected from here, not from the store.")
+    ] = None,
+    workers: WorkersOption = None,
+    scheduler: SchedulerOption = None,
+    *,
+    strict: StrictOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Find what contradicts a store's sources: rates, units, mains, channels, duplicates and more (docs/audit.md)."""
+    from eeg_ingest.audit import audit as find  # noqa: PLC0415
+    from eeg_ingest.audit import write_page  # noqa: PLC0415
+
+    with _workers(workers, scheduler) as cluster, _expected_errors():
+        expected = {s.name: s.expected for s in load_sources(sources) if s.expected} if sources else None
+        opened = Store.open(path or store)
+        findings = find(opened, cluster, expected)
+        recordings = len(opened.recordings(["recording"]))
+    listed = [finding.to_json() for finding in findings]
+    _print({"recordings": recordings, "findings": listed} if as_json else write_page(findings, recordings))
+    raise typer.Exit(FAILED if strict and any(finding.has_weight for finding in findings) else 0)
 
 
 @app.command()

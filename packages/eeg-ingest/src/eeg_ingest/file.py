@@ -13,6 +13,7 @@ from eeg_ingest.filters import exact_rate, notch_freqs_hz
 from eeg_ingest.harmonize import SCALE_UV, HarmonizedBlock, harmonize, stored_seconds
 from eeg_ingest.mains import detect_line_freq_hz
 from eeg_ingest.montage import ChannelChoice, LeftOut, choose_channels
+from eeg_ingest.rate import doubt_rate
 from eeg_ingest.readers import open_recording
 from eeg_ingest.recording import Event, IngestError, Recording
 from eeg_ingest.source_block import MAX_UV
@@ -67,6 +68,8 @@ def harmonize_file(
     """
     recording = open_recording(path, unit=unit)
     choice = choose_finite_channels(recording, rename=rename or {}, drop=drop, montage=montage)
+    if line_freq_hz is not None and (doubt := doubt_rate(recording, choice.indices, line_freq_hz)):
+        recording.warnings.append(doubt)
     if line_freq_hz == "auto":
         line_freq_hz = detect_line_freq_hz(recording, choice.indices)
     if not notch_freqs_hz(line_freq_hz, recording.sfreq_hz):
