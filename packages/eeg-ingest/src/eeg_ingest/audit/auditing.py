@@ -58,6 +58,8 @@ def audit(store: Store, workers: Workers, expected: Mapping[str, Expected] | Non
                 looks[task.row["source"]].append(outcome)
             else:
                 unreadable[task.row["source"]][task.row["recording"]] = outcome.reason
+    for of_source in looks.values():
+        of_source.sort(key=lambda look: look.recording)
     failures: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in store.failures().to_pylist():
         failures[row["source"]].append(row)
@@ -68,15 +70,14 @@ def audit(store: Store, workers: Workers, expected: Mapping[str, Expected] | Non
             source=source,
             options=options,
             expected=facts.get(source, Expected()),
-            looks=sorted(looks[source], key=lambda look: look.recording),
+            looks=looks[source],
             failures=failures[source],
             last_label_s=last_label_s,
             unreadable=unreadable[source],
         )
         for check in CHECKS:
             findings += check(evidence)
-    everything = sorted((look for of_source in looks.values() for look in of_source), key=lambda look: look.recording)
-    findings += check_repeats(store, everything)
+    findings += check_repeats(store, [look for source in store.spec.get("sources", {}) for look in looks[source]])
     return in_order(findings)
 
 

@@ -16,7 +16,7 @@ DEAD_SHARE = 0.5
 ALIKE = 0.98  # median correlation of all pairs: EEG of one head reaches 0.85, a common calibration signal 0.9995
 MIN_ALIKE = 4
 BLINKS_UV = (75.0, 1000.0)
-TIMES_MEDIAN = 4.0
+TIMES_TYPICAL = 3.0
 MIN_CHANNELS = 8  # on a headset of four, the reference on the forehead puts the blinks behind the ears
 MIN_SECONDS = 60
 FRONT = ("FP", "AF", "NZ", "F1", "F2", "F3", "F4", "F5", "F6", "F7", "F8", "F9", "FZ")
@@ -104,9 +104,9 @@ def check_eyes(evidence: Evidence) -> Iterator[Finding]:
         yield evidence.finding(
             "eog_as_eeg",
             "warning",
-            expected=f"blinks at the forehead alone, elsewhere under {TIMES_MEDIAN:g} times the other channels",
-            found=f"{_channels(looks, blinking)} with deflections of {BLINKS_UV[0]:g} µV and more like an EOG's, in "
-            f"{evidence.share(looks)}",
+            expected="blinks at the forehead alone",
+            found=f"{_channels(looks, blinking)} with blinks of {BLINKS_UV[0]:g} µV and more, {TIMES_TYPICAL:g} times "
+            f"what moves the other channels, in {evidence.share(looks)}",
             action="Drop the channels if they are electrodes beside the eyes",
             looks=looks,
         )
@@ -123,7 +123,7 @@ def blinking(look: Look) -> list[int]:
     if look.row["n_seconds"] < MIN_SECONDS or len(look.channels) < MIN_CHANNELS:
         return []
     low, high = BLINKS_UV
-    limit = max(low, TIMES_MEDIAN * float(np.median(look.blinks_uv)))
+    limit = max(low, TIMES_TYPICAL * look.deflection_uv)
     return [
         channel
         for channel, height_uv in enumerate(look.blinks_uv)

@@ -1,8 +1,8 @@
 """What lets the audit recognise a recording that it has seen: how loud each second is, in words of bits.
 
 A copy in another format, with other gains, or a part of a recording, rises and falls in the same seconds. Whether
-each second is louder than the one before, for the lower and the upper quartile of the channels, makes 2 bits; 20
-seconds make a word. The seconds of a part may begin anywhere, so words of a few stretches are made at four places
+each second is louder than the one before, for the lower and the upper quartile of the channels, makes 2 bits; 16
+seconds make a word. The seconds of a part may begin anywhere, so words of a few stretches are made at ten places
 inside a second too. Which words two recordings share is a matter of sorting them all.
 """
 
@@ -18,11 +18,11 @@ from eeg_store import SCALE_UV, SFREQ_HZ, WindowReader
 
 from eeg_ingest.audit.stretches import MIN_UV, Floats
 
-WORD_S = 20
-PHASES = (0, 50, 100, 150)  # samples into a second
+WORD_S = 16
+PHASES = tuple(range(0, SFREQ_HZ, 20))  # samples into a second: a twentieth of one off turns 4 to 10 % of the bits
 STRETCH_S = 48
 N_STRETCHES = 3
-MIN_CHANGES = 6  # of the 20 bits of each quartile: a signal that hardly turns says nothing
+MIN_CHANGES = 4  # between the 16 bits of each quartile: a signal that hardly turns says nothing
 
 Words = npt.NDArray[np.uint64]
 

@@ -56,8 +56,10 @@ def check_lengths(evidence: Evidence) -> Iterator[Finding]:
     groups = list(kinds.values()) if all(len(group) >= MIN_RECORDINGS for group in kinds.values()) else []
     for group in groups or [list(evidence.looks)]:
         lengths_s = np.array([look.row["original_duration_s"] for look in group])
+        if len(group) < MIN_RECORDINGS:
+            continue
         usual_s = float(np.median(lengths_s))
-        if len(group) < MIN_RECORDINGS or np.median(np.abs(lengths_s - usual_s)) > STEADY * usual_s:
+        if np.median(np.abs(lengths_s - usual_s)) > STEADY * usual_s:
             continue
         short = [
             look

@@ -55,6 +55,11 @@ def in_order(findings: Sequence[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda f: (WEIGHTS.index(f.weight), f.source, f.name, f.recordings))
 
 
+def number_of(things: Sequence[object], noun: str) -> str:
+    """Write how many there are: `1 file`, `2 files`."""
+    return f"{len(things)} {noun}{'' if len(things) == 1 else 's'}"
+
+
 def name_some(names: Sequence[str]) -> str:
     """Write the first few names and how many more there are."""
     more = len(names) - SHOWN_RECORDINGS
@@ -77,5 +82,5 @@ def write_page(findings: Sequence[Finding], n_recordings: int) -> str:
     told = ", ".join(
         f"{count} {weight}{'' if count == 1 else 's'}" for count, weight in zip(counts, WEIGHTS, strict=True)
     )
-    blocks.append(f"{n_recordings} recordings looked at: {told}")
+    blocks.append(f"{n_recordings} recording{'' if n_recordings == 1 else 's'} looked at: {told}")
     return "\n\n".join(blocks)

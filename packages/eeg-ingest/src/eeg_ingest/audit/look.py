@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from eeg_store import QUALITY_MEASURES, Store, StoreError, WindowReader
 
-from eeg_ingest.audit.blinks import blinks_uv
+from eeg_ingest.audit.blinks import measure_blinks
 from eeg_ingest.audit.echoes import Echo, echo_of, loudness
-from eeg_ingest.audit.likeness import identical_groups, typical_correlation
+from eeg_ingest.audit.likeness import compare_channels
 from eeg_ingest.audit.spectrum import BAND_HZ, hum_ratio, slope, typical_spectrum
 from eeg_ingest.audit.stretches import Floats, Stretches, power_of, read_stretches
 from eeg_ingest.outcome import Failed
@@ -42,8 +42,8 @@ class Look:
     All from a few stretches, `n_live` of single channels: `amplitude_uv` (C) is the standard deviation from 1 to 40 Hz
     in a typical one, NaN for a channel without a signal. `hum` is the power at 50 and 60 Hz over that beside it, where
     the band holds it. `slope` is the exponent of the power from 2 to 30 Hz, `correlation` that between typical
-    channels. `identical` are groups of channels (indices) with one signal. `blinks_uv` (C) is the typical largest
-    deflection.
+    channels. `identical` are groups of channels (indices) with one signal. `blinks_uv` (C) is the height of
+    slow deflections of one sign, `deflection_uv` that of all in a typical channel.
 
     From the quality of every second: `dead` (C) is the share of seconds without a signal, `clipped` (C) that at a
     limit, both before the last `tail_s` seconds, in which every channel is dead.
@@ -58,6 +58,7 @@ class Look:
     correlation: float
     identical: tuple[tuple[int, ...], ...]
     blinks_uv: Floats
+    deflection_uv: float
     dead: Floats
     clipped: Floats
     tail_s: int
@@ -94,6 +95,8 @@ def _look(task: LookTask) -> Look:
     power, freqs_hz = power_of(stretches)
     typical = typical_spectrum(power, stretches.live, freqs_hz)
     amplitude = _amplitude_uv(power, stretches, freqs_hz)
+    identical, correlation = compare_channels(stretches)
+    blinks_uv, deflection_uv = measure_blinks(stretches)
     dead, clipped, tail_s, loud = _quality(reader, row)
     return Look(
         row=row,
@@ -102,9 +105,10 @@ def _look(task: LookTask) -> Look:
         amplitude_uv=amplitude,
         hum={f: hum_ratio(typical, freqs_hz, f) for f in MAINS_HZ if f + 1 < row["band_high_hz"]},
         slope=slope(typical, freqs_hz),
-        correlation=typical_correlation(stretches),
-        identical=identical_groups(stretches),
-        blinks_uv=blinks_uv(stretches),
+        correlation=correlation,
+        identical=identical,
+        blinks_uv=blinks_uv,
+        deflection_uv=deflection_uv,
         dead=dead,
         clipped=clipped,
         tail_s=tail_s,

@@ -7,8 +7,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
 from eeg_ingest.audit.evidence import Evidence
-from eeg_ingest.audit.finding import Finding
+from eeg_ingest.audit.finding import Finding, number_of
 from eeg_ingest.audit.look import Look
+from eeg_ingest.audit.units import is_of_unit
 from eeg_ingest.rate import RATE_DOUBT
 
 SHOWN_NAMES = 6
@@ -19,14 +20,15 @@ def check_remarks(evidence: Evidence) -> Iterator[Finding]:
     for recording, reason in evidence.unreadable.items():
         expected, action = "samples that can be read", "Run eeg-ingest validate"
         yield Finding("unreadable", "error", evidence.source, expected, reason, action, (recording,))
-    if evidence.failures:
-        files = tuple(f"{row['source']}/{row['file']}" for row in evidence.failures)
+    failures = [row for row in evidence.failures if not is_of_unit(row)]
+    if failures:
+        files = tuple(f"{row['source']}/{row['file']}" for row in failures)
         yield Finding(
             "failures",
             "warning",
             evidence.source,
             "every file in the store",
-            f"{len(files)} that failed, the first one thus: {evidence.failures[0]['reason']}",
+            f"{number_of(files, 'failure')}, the first one: {failures[0]['reason']}",
             "Correct what the reasons name and build again",
             files,
         )

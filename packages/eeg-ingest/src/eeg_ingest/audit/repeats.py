@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -11,11 +11,14 @@ import numpy.typing as npt
 import scipy.fft
 from eeg_store import SFREQ_HZ, Store, WindowReader
 
-from eeg_ingest.audit.finding import Finding
+from eeg_ingest.audit.echoes import Words
+from eeg_ingest.audit.finding import Finding, number_of
 from eeg_ingest.audit.look import Look
 
-MIN_HITS = 3  # words that two recordings share at one distance in time
-MAX_HITS = 64  # recordings that share a word: more tell of a stimulus or a generator
+MIN_HITS = 5  # words that two recordings share at one distance in time
+MIN_SPREAD_S = 10  # between the first and the last of them: neighbours overlap, and share by chance together
+MAX_DISTANCE_S = 2**20
+MAX_HITS = 16  # recordings that share a word: more tell of a stimulus or a generator
 COMPARE_S = 8
 LOOK_S = 1
 SAME = 0.95  # correlation of the samples; different heads reach 0.3
@@ -32,7 +35,8 @@ class Match:
 
 
 def check_repeats(store: Store, looks: Sequence[Look]) -> Iterator[Finding]:
-    """Find recordings, of all sources, that hold the signal of another one."""
+    """Find recordings, of all sources, that hold the signal of a longer one, or of an earlier one in `looks`."""
+    looks = sorted(looks, key=lambda look: -look.row["n_seconds"])
     reader = WindowReader(store)
     first_of: dict[int, tuple[int, float]] = {}
     for match in _matches(looks):
@@ -54,39 +58,49 @@ def check_repeats(store: Store, looks: Sequence[Look]) -> Iterator[Finding]:
             "error" if apart else "warning",
             source,
             "a signal that no other recording holds",
-            f"{len(found)} recordings with the signal of one in {other}: {repeat.recording} is {first.recording}"
-            f"{shifted}",
+            f"{number_of(found, 'recording')} with the signal of one in {other}: {repeat.recording} is "
+            f"{first.recording}{shifted}",
             "Leave one of each pair out" + (": a split by subject does not keep them apart" if apart else ""),
             tuple(repeat.recording for repeat, _, _ in found),
         )
 
 
 def _matches(looks: Sequence[Look]) -> Iterator[Match]:
-    """Pairs that share words at one distance in time, those that share most first; the later one is `second`."""
-    words = np.concatenate([look.echo.words for look in looks] or [np.empty(0, np.uint64)])
-    owners = np.repeat(np.arange(len(looks)), [len(look.echo.words) for look in looks])
-    seconds = np.concatenate([look.echo.seconds for look in looks] or [np.empty(0, np.int32)])
+    """Pairs that share words at one distance in time, those that share most first."""
+    words, owners, samples = _gather([(look.echo.words, look.echo.seconds * SFREQ_HZ) for look in looks])
+    queries, askers, asked = _gather([(look.echo.queries, look.echo.samples) for look in looks])
+    lows = np.searchsorted(words, queries, side="left")
+    counts = np.searchsorted(words, queries, side="right") - lows
+    counts[counts > MAX_HITS] = 0
+    query = np.repeat(np.arange(len(queries)), counts)
+    hit = np.arange(len(query)) - np.repeat(np.cumsum(counts) - counts, counts) + np.repeat(lows, counts)
+    other = owners[hit] != askers[query]
+    query, hit = query[other], hit[other]
+    swap = owners[hit] > askers[query]
+    first, second = np.where(swap, askers[query], owners[hit]), np.where(swap, owners[hit], askers[query])
+    at_first, at_second = np.where(swap, asked[query], samples[hit]), np.where(swap, samples[hit], asked[query])
+    distance_s = np.round((at_first - at_second) / SFREQ_HZ).astype(np.int64)
+    keys = (first * len(looks) + second) * (2 * MAX_DISTANCE_S) + distance_s + MAX_DISTANCE_S
+    order = np.argsort(keys, kind="stable")
+    starts = np.flatnonzero(np.diff(keys[order], prepend=-1))
+    n_hits = np.diff(starts, append=len(order))
+    for number in np.argsort(-n_hits, kind="stable"):
+        if n_hits[number] < MIN_HITS:
+            return
+        hits = order[starts[number] : starts[number] + n_hits[number]]
+        if np.ptp(at_second[hits]) >= MIN_SPREAD_S * SFREQ_HZ:
+            yield Match(*(int(values[hits[0]]) for values in (first, second, at_first, at_second)))
+
+
+def _gather(
+    parts: Sequence[tuple[Words, npt.NDArray[np.int32]]],
+) -> tuple[Words, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """All words, sorted; the number of the recording that each is of, and its place there."""
+    owners = np.repeat(np.arange(len(parts)), [len(words) for words, _ in parts])
+    words = np.concatenate([np.empty(0, np.uint64), *(words for words, _ in parts)])
+    places = np.concatenate([np.empty(0, np.int64), *(places for _, places in parts)])
     order = np.argsort(words, kind="stable")
-    words, owners, seconds = words[order], owners[order], seconds[order]
-    hits: Counter[tuple[int, int, int]] = Counter()
-    example: dict[tuple[int, int, int], tuple[int, int]] = {}
-    for number, look in enumerate(looks):
-        lows = np.searchsorted(words, look.echo.queries, side="left")
-        highs = np.searchsorted(words, look.echo.queries, side="right")
-        for query in np.flatnonzero((highs > lows) & (highs - lows <= MAX_HITS)):
-            for place in range(lows[query], highs[query]):
-                other = int(owners[place])
-                if other == number:
-                    continue
-                sample, other_sample = int(look.echo.samples[query]), int(seconds[place]) * SFREQ_HZ
-                first, second = sorted(((other, other_sample), (number, sample)))
-                key = (first[0], second[0], round((first[1] - second[1]) / SFREQ_HZ))
-                hits[key] += 1
-                example[key] = (first[1], second[1])
-    for (first_number, second_number, _), count in hits.most_common():
-        if count >= MIN_HITS:
-            key = (first_number, second_number, _)
-            yield Match(first_number, second_number, *example[key])
+    return words[order], owners[order], places[order]
 
 
 def _is_same(reader: WindowReader, first: Look, second: Look, match: Match) -> bool:

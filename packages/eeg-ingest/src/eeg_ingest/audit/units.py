@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
 from eeg_ingest.audit.evidence import Evidence
-from eeg_ingest.audit.finding import Finding
+from eeg_ingest.audit.finding import Finding, number_of
 from eeg_ingest.audit.look import Look
 
 LIKELY_UV = (1.0, 150.0)  # typical amplitude from 1 to 40 Hz, of a recording
@@ -19,7 +20,7 @@ OPEN_UV = 1000.0  # of a single channel
 
 def check_units(evidence: Evidence) -> Iterator[Finding]:
     """Find sources and recordings whose amplitude is no EEG's, files that failed for their unit, and open inputs."""
-    unit_failures = [row for row in evidence.failures if "`unit" in row["reason"]]
+    unit_failures = [row for row in evidence.failures if is_of_unit(row)]
     if unit_failures:
         files = tuple(f"{row['source']}/{row['file']}" for row in unit_failures)
         yield Finding(
@@ -27,7 +28,7 @@ def check_units(evidence: Evidence) -> Iterator[Finding]:
             "error",
             evidence.source,
             "amplitudes of EEG in the unit that the files or the source declare",
-            f"{len(files)} files that are not in the store for it: {unit_failures[0]['reason']}",
+            f"{number_of(files, 'file')} that failed for it: {unit_failures[0]['reason']}",
             "Correct `unit` of the source in sources.yaml and build again",
             files,
         )
@@ -43,7 +44,7 @@ def check_units(evidence: Evidence) -> Iterator[Finding]:
             "unit",
             "error" if impossible else "warning",
             expected=f"typical amplitudes of {low:g} to {high:g} µV from 1 to 40 Hz",
-            found=f"{median_uv:.3g} µV, the median of {len(judged)} recordings{_likely(median_uv)}",
+            found=f"{median_uv:.3g} µV, the median of {number_of(judged, 'recording')}{_likely(median_uv)}",
             action="Check the unit of the source; if it is right, no electrodes were on a head",
             looks=odd,
         )
@@ -60,6 +61,11 @@ def check_units(evidence: Evidence) -> Iterator[Finding]:
                 action="Check the unit and the electrodes of these recordings",
                 looks=looks,
             )
+
+
+def is_of_unit(failure: Mapping[str, Any]) -> bool:
+    """Whether a file failed for its unit: such reasons ask for `unit`."""
+    return "`unit" in failure["reason"]
 
 
 def check_open_inputs(evidence: Evidence) -> Iterator[Finding]:
