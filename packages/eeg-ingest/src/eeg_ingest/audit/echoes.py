@@ -2,7 +2,7 @@
 
 A copy in another format, with other gains, or a part of a recording, rises and falls in the same seconds. Whether
 each second is louder than the one before, for the lower and the upper quartile of the channels, makes 2 bits; 16
-seconds make a word. The seconds of a part may begin anywhere, so words of a few stretches are made at ten places
+seconds make a word. The seconds of a part may begin anywhere, so words of a few stretches are made at 40 places
 inside a second too. Which words two recordings share is a matter of sorting them all.
 """
 
@@ -19,7 +19,8 @@ from eeg_store import SCALE_UV, SFREQ_HZ, WindowReader
 from eeg_ingest.audit.stretches import MIN_UV, Floats
 
 WORD_S = 16
-PHASES = tuple(range(0, SFREQ_HZ, 20))  # samples into a second: a twentieth of one off turns 4 to 10 % of the bits
+STEP = 5  # samples between the places inside a second: 10 off, one bit in twelve has turned, 2 off one in fifty
+N_PHASES = SFREQ_HZ // STEP
 STRETCH_S = 48
 N_STRETCHES = 3
 MIN_CHANGES = 4  # between the 16 bits of each quartile: a signal that hardly turns says nothing
@@ -47,13 +48,27 @@ def echo_of(reader: WindowReader, row: Mapping[str, Any], loud: Floats) -> Echo:
     windows = [(row["array"], (row["first_second"] + start) * SFREQ_HZ, n_seconds + 1) for start in starts]
     queries, samples = [], []
     for start, window in zip(starts, reader.read(windows), strict=True):
-        uv = window.reshape(len(window), -1).astype(np.float32) * np.float32(SCALE_UV)
-        for phase in PHASES:
-            part = uv[:, phase : phase + n_seconds * SFREQ_HZ].reshape(len(uv), n_seconds, SFREQ_HZ)
-            found, at = words_of(loudness(part.std(axis=2).T))
-            queries.append(found)
-            samples.append((at + start) * SFREQ_HZ + phase)
+        found, at = _queries(window.reshape(len(window), -1).astype(np.float32) * np.float32(SCALE_UV), n_seconds)
+        queries.append(found)
+        samples.append(at + start * SFREQ_HZ)
     return Echo(words, seconds, np.concatenate(queries), np.concatenate(samples).astype(np.int32))
+
+
+def _queries(uv: Floats, n_seconds: int) -> tuple[Words, npt.NDArray[np.int32]]:
+    """Different words of a stretch uv (C, more than `n_seconds` x 200), and the samples at which they begin."""
+    bins = uv[:, : (n_seconds + 1) * SFREQ_HZ].reshape(len(uv), -1, STEP)
+    starts = np.arange(N_PHASES)[:, None] + np.arange(n_seconds) * N_PHASES  # (phases, A)
+    totals, squares = (
+        np.cumsum(np.pad(values.sum(axis=2, dtype=np.float64), ((0, 0), (1, 0))), axis=1) for values in (bins, bins**2)
+    )
+    mean, power = ((sums[:, starts + N_PHASES] - sums[:, starts]) / SFREQ_HZ for sums in (totals, squares))
+    amplitude_uv = np.sqrt(np.maximum(power - mean**2, 0)).astype(np.float32)  # (C, phases, A)
+    loud = loudness(amplitude_uv.reshape(len(uv), -1).T).reshape(N_PHASES, n_seconds, 2)
+    parts = [words_of(of_phase) for of_phase in loud]
+    words = np.concatenate([words for words, _ in parts])
+    samples = np.concatenate([seconds * SFREQ_HZ + phase * STEP for phase, (_, seconds) in enumerate(parts)])
+    words, first = np.unique(words, return_index=True)
+    return words, samples[first].astype(np.int32)
 
 
 def loudness(amplitude_uv: Floats) -> Floats:
