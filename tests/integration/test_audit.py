@@ -60,6 +60,8 @@ def findings(eeg_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Findin
             source["expected"] = {"subjects": 109, "recordings": 1526, "hours": 47.3, "channels": 64, "sfreq_hz": 160}
         if source["name"] == "eegmat":
             source["expected"] = {"subjects": 36, "recordings": 72, "channels": 19, "sfreq_hz": 500}
+        if source["name"] == "yasa":
+            source["line_freq_hz"] = 50
     random = eeg_data / "HEADER_ONLY_random_signal"
     sources += [{"name": path.name, "path": str(path)} for path in sorted(random.iterdir())]
     emotiv = {"name": "emotiv", "path": str(eeg_data / "marley_ssvep_multidevice/epoc"), "files": "*.edf"}

@@ -11,7 +11,6 @@ import numpy.typing as npt
 import scipy.fft
 from eeg_store import SFREQ_HZ, Store, WindowReader
 
-from eeg_ingest.audit.echoes import Words
 from eeg_ingest.audit.finding import Finding, number_of
 from eeg_ingest.audit.look import Look
 
@@ -67,18 +66,7 @@ def check_repeats(store: Store, looks: Sequence[Look]) -> Iterator[Finding]:
 
 def _matches(looks: Sequence[Look]) -> Iterator[Match]:
     """Pairs that share words at one distance in time, those that share most first."""
-    words, owners, samples = _gather([(look.echo.words, look.echo.seconds * SFREQ_HZ) for look in looks])
-    queries, askers, asked = _gather([(look.echo.queries, look.echo.samples) for look in looks])
-    lows = np.searchsorted(words, queries, side="left")
-    counts = np.searchsorted(words, queries, side="right") - lows
-    counts[counts > MAX_HITS] = 0
-    query = np.repeat(np.arange(len(queries)), counts)
-    hit = np.arange(len(query)) - np.repeat(np.cumsum(counts) - counts, counts) + np.repeat(lows, counts)
-    other = owners[hit] != askers[query]
-    query, hit = query[other], hit[other]
-    swap = owners[hit] > askers[query]
-    first, second = np.where(swap, askers[query], owners[hit]), np.where(swap, owners[hit], askers[query])
-    at_first, at_second = np.where(swap, asked[query], samples[hit]), np.where(swap, samples[hit], asked[query])
+    first, second, at_first, at_second = _shared_words(looks)
     distance_s = np.round((at_first - at_second) / SFREQ_HZ).astype(np.int64)
     keys = (first * len(looks) + second) * (2 * MAX_DISTANCE_S) + distance_s + MAX_DISTANCE_S
     order = np.argsort(keys, kind="stable")
@@ -92,15 +80,24 @@ def _matches(looks: Sequence[Look]) -> Iterator[Match]:
             yield Match(*(int(values[hits[0]]) for values in (first, second, at_first, at_second)))
 
 
-def _gather(
-    parts: Sequence[tuple[Words, npt.NDArray[np.int32]]],
-) -> tuple[Words, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """All words, sorted; the number of the recording that each is of, and its place there."""
-    owners = np.repeat(np.arange(len(parts)), [len(words) for words, _ in parts])
-    words = np.concatenate([np.empty(0, np.uint64), *(words for words, _ in parts)])
-    places = np.concatenate([np.empty(0, np.int64), *(places for _, places in parts)])
+def _shared_words(looks: Sequence[Look]) -> npt.NDArray[np.int64]:
+    """Every word that two recordings share: (4, hits), the numbers of both, then where it begins in both."""
+    words = np.concatenate([np.empty(0, np.uint64), *(look.echo.words for look in looks)])
     order = np.argsort(words, kind="stable")
-    return words[order], owners[order], places[order]
+    words = words[order]
+    owners = np.repeat(np.arange(len(looks)), [len(look.echo.words) for look in looks])[order]
+    begins = np.concatenate([np.empty(0, np.int64), *(look.echo.seconds for look in looks)])[order] * SFREQ_HZ
+    found = [np.empty((4, 0), np.int64)]
+    for number, look in enumerate(looks):
+        lows = np.searchsorted(words, look.echo.queries, side="left")
+        counts = np.searchsorted(words, look.echo.queries, side="right") - lows
+        counts[counts > MAX_HITS] = 0
+        asked = np.repeat(look.echo.samples.astype(np.int64), counts)
+        hits = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts) + np.repeat(lows, counts)
+        here, there = np.full(len(hits), number), owners[hits]
+        pairs = np.where(here < there, [here, there, asked, begins[hits]], [there, here, begins[hits], asked])
+        found.append(pairs[:, here != there])
+    return np.concatenate(found, axis=1)
 
 
 def _is_same(reader: WindowReader, first: Look, second: Look, match: Match) -> bool:
