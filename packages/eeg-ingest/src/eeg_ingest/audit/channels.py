@@ -94,8 +94,7 @@ def check_eyes(evidence: Evidence) -> Iterator[Finding]:
             "warning",
             expected="EEG channels",
             found=f"{_channels(named, _misnamed)}, which the files name as eyes, heart or muscle "
-            f"({', '.join(labels[:4])}), in "
-            f"{evidence.share(named)}",
+            f"({', '.join(labels[:4])}), in {evidence.share(named)}",
             action="Drop the channels, or do not rename them",
             looks=named,
         )

@@ -47,7 +47,7 @@ class Finding:
     @property
     def sentence(self) -> str:
         """The finding without its name and place."""
-        return f"expected {self.expected}, found {self.found}. {self.action}."
+        return f"expected {self.expected}, found {self.found.removesuffix('.')}. {self.action}."
 
 
 def in_order(findings: Sequence[Finding]) -> list[Finding]:

@@ -13,6 +13,7 @@ from eeg_ingest.audit.units import is_of_unit
 from eeg_ingest.rate import RATE_DOUBT
 
 SHOWN_NAMES = 6
+DROPPED = "dropped by the source"  # the user asked for it
 
 
 def check_remarks(evidence: Evidence) -> Iterator[Finding]:
@@ -52,19 +53,21 @@ def check_remarks(evidence: Evidence) -> Iterator[Finding]:
 def _left_out(evidence: Evidence) -> Iterator[Finding]:
     """Name the channels that are no EEG by their name, and those that could not be placed, by reason."""
     names: dict[str, dict[str, None]] = defaultdict(dict)
-    looks = [look for look in evidence.looks if look.row["left_out"]]
-    for look in looks:
+    looks: dict[str, Look] = {}
+    for look in evidence.looks:
         for channel in look.row["left_out"]:
-            names[re.sub(r"'[^']*' ?", "", channel["reason"])][channel["name"].strip()] = None
+            if channel["reason"] != DROPPED:
+                names[re.sub(r"'[^']*' ?", "", channel["reason"])][channel["name"].strip()] = None
+                looks[look.recording] = look
     if looks:
         yield evidence.finding(
             "left_out",
             "note",
             expected="EEG channels",
             found=f"{'; '.join(f'{_some(listed)} ({reason})' for reason, listed in names.items())} left out in "
-            f"{evidence.share(looks)}",
+            f"{evidence.share(list(looks.values()))}",
             action="Rename them under channels of the source if they are EEG",
-            looks=looks,
+            looks=looks.values(),
         )
 
 

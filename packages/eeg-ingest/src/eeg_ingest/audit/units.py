@@ -15,7 +15,7 @@ from eeg_ingest.audit.look import Look
 LIKELY_UV = (1.0, 150.0)  # typical amplitude from 1 to 40 Hz, of a recording
 IMPOSSIBLE_UV = (0.1, 1500.0)
 APART = 30.0  # times the source's median: a recording in another unit is a thousand off
-OPEN_UV = 1000.0  # of a single channel
+OPEN_UV = 500.0  # of a single channel
 
 
 def check_units(evidence: Evidence) -> Iterator[Finding]:
@@ -73,11 +73,10 @@ def check_open_inputs(evidence: Evidence) -> Iterator[Finding]:
     looks = [look for look in evidence.looks if _open_channels(look)]
     if looks:
         names = sorted({look.channels[c] for look in looks for c in _open_channels(look)})
-        whole = [look for look in looks if 2 * len(_open_channels(look)) > len(look.channels)]
         yield evidence.finding(
             "open_inputs",
-            "error" if whole else "warning",
-            expected=f"channels that stay below {OPEN_UV / 1000:g} mV",
+            "warning",
+            expected=f"channels that stay below {OPEN_UV:g} µV",
             found=f"{len(names)} channels beyond it ({', '.join(names[:4])}{' ...' if len(names) > 4 else ''}) in "
             f"{evidence.share(looks)}",
             action="Leave their seconds out by the quality numbers, or drop the channels",
@@ -86,6 +85,8 @@ def check_open_inputs(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _open_channels(look: Look) -> list[int]:
+    if look.typical_uv > LIKELY_UV[1]:
+        return []  # all of them: a matter of the unit
     return np.flatnonzero(np.nan_to_num(look.amplitude_uv) > OPEN_UV).tolist()
 
 
