@@ -13,7 +13,7 @@ from pipelines.commands import ROOT, result, run
 
 REAL = Path("build/real")
 PIPELINE = Path("pipelines/real")
-DATA = Path(os.environ.get("EEG_TEST_DATA") or ROOT / "../shared/eeg")
+DATA = Path(os.environ.get("EEG_TEST_DATA") or "../shared/eeg")
 
 SOME_FAILED = 1  # recordings that cannot be read are rows of the failures table, and no end of the run
 
