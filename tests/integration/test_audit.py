@@ -64,8 +64,7 @@ def findings(eeg_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Findin
             source["line_freq_hz"] = 50
     random = eeg_data / "HEADER_ONLY_random_signal"
     sources += [{"name": path.name, "path": str(path)} for path in sorted(random.iterdir())]
-    emotiv = {"name": "emotiv", "path": str(eeg_data / "marley_ssvep_multidevice/epoc"), "files": "*.edf"}
-    sources += [emotiv, *plant(eeg_data, folder / "planted")]
+    sources += plant(eeg_data, folder / "planted")
     (folder / "sources.yaml").write_text(yaml.safe_dump({"sources": sources}))
     command = [BIN / "eeg-ingest", "build", "--sources", folder / "sources.yaml", "--store", folder / "s", "--json"]
     environment = {**os.environ, "EEG_TEST_DATA": str(eeg_data)}
@@ -101,7 +100,7 @@ def test_traps_of_devices(findings: Findings) -> None:
     assert of(findings, "egi")["railed_channels"]["weight"] == "error"  # off the head
     assert "hum at 60 Hz" in of(findings, "yasa")["mains_frequency"]["found"]
     assert "EOG1, EOG2 (type eog)" in of(findings, "eeglab", "note")["left_out"]["found"]
-    assert "INTERPOLATED" in of(findings, "emotiv", "note")["left_out"]["found"].upper()
+    assert "INTERPOLATED" in of(findings, "marley_epoc", "note")["left_out"]["found"].upper()
     assert of(findings, "ssvep_fif")["duplicate_recording"]["recordings"] == [
         "ssvep_fif/subject01/record-2012.07.06-19.02.16_raw.fif"
     ]
