@@ -25,7 +25,7 @@ from labram_model.classifier import Classifier
 from labram_model.embed import EmbedOptions, embed, embeddings, unbroken_windows
 from labram_model.errors import LabramError
 from labram_model.masked import MaskedModel
-from labram_model.models import classifier_document, masked_document
+from labram_model.models import CLASSIFIER, finetuned_document, masked_document
 
 LABELS = ("EEG Fp1-REF", "EEG F3-REF", "ECG EKG", "EEG O2-REF", "EEG Cz-REF", "EEG ZZ9-REF")
 
@@ -61,7 +61,8 @@ def masked(tmp_path: Path) -> Path:
 def classifier(tmp_path: Path) -> Path:
     torch.manual_seed(1)
     model = Classifier(SIZES["tiny"], 1)
-    checkpoint.save_model(tmp_path / "classifier", model, classifier_document(model, ["slow", "fast"]))
+    document = finetuned_document(model, CLASSIFIER, {"classes": ["slow", "fast"]})
+    checkpoint.save_model(tmp_path / "classifier", model, document)
     return tmp_path / "classifier"
 
 

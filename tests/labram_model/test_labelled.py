@@ -81,7 +81,7 @@ def test_windows_hold_the_store_s_samples(make_store: StoreMaker) -> None:
     path = make_store({"channels": ("FZ", "NOWHERE", "PZ"), "n_subjects": 2})
     store, asked = Store.open(path), task(offset_s=1.005)
     found = labelled_windows(store, asked)
-    reader = LabelledReader(store, found.windows, asked.window_s)
+    reader = LabelledReader(store, found.windows, asked)
     assert len(reader) == 2 * 6
     batch = reader.read(np.array([7, 3]))
     for row, index in enumerate([7, 3]):

@@ -6,6 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
+import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 from labram_model import scores
@@ -96,3 +97,45 @@ def test_a_class_without_samples_has_no_score() -> None:
         scores.classification_scores(np.array([0, 0]), np.array([[0.9, 0.1], [0.8, 0.2]]))
     with pytest.raises(LabramError, match="not finite"):
         scores.classification_scores(np.array([0, 1]), np.array([[0.9, 0.1], [np.nan, 0.2]]))
+
+
+samples = st.lists(st.tuples(*[st.floats(-2, 2, width=16)] * 4), min_size=3, max_size=30).map(
+    lambda rows: np.array(rows, dtype=np.float64)
+)  # true of two targets, then what was predicted
+
+
+@given(samples)
+def test_regression_scores_are_scipy_s_and_the_definition_s(rows: np.ndarray) -> None:
+    true, predicted = rows[:, :2], rows[:, 2:]
+    if np.ptp(true, axis=0).min() == 0:
+        return
+    guess = np.array([0.25, -0.5])
+    found = scores.regression_scores(true, predicted, guess)
+    for target, row in enumerate(found["per_target"]):
+        own, said = true[:, target], predicted[:, target]
+        varies = np.ptp(said) > 0
+        assert row["pearson_r"] == pytest.approx(scipy.stats.pearsonr(own, said)[0] if varies else 0.0, abs=1e-9)
+        assert row["r2"] == pytest.approx(1 - np.mean((own - said) ** 2) / np.var(own))
+        assert row["rmse"] == pytest.approx(np.mean((own - said) ** 2) ** 0.5)
+    for name in ("pearson_r", "r2", "rmse"):
+        assert found["scores"][name] == pytest.approx(np.mean([row[name] for row in found["per_target"]]))
+    wanted = np.mean([1 - np.mean((true[:, t] - guess[t]) ** 2) / np.var(true[:, t]) for t in (0, 1)])
+    assert (found["chance"]["pearson_r"], found["chance"]["r2"]) == (0.0, pytest.approx(wanted))
+
+
+def test_the_mean_of_the_same_samples_explains_nothing() -> None:
+    true = np.array([[1.0, 5.0], [2.0, 3.0], [6.0, 1.0]])
+    found = scores.regression_scores(true, true, true.mean(axis=0))
+    assert found["scores"] == pytest.approx({"pearson_r": 1.0, "r2": 1.0, "rmse": 0.0})
+    assert found["chance"] == pytest.approx({"pearson_r": 0.0, "r2": 0.0, "rmse": np.std(true, axis=0).mean()})
+
+
+def test_a_target_that_does_not_vary_is_left_out_of_the_means() -> None:
+    true, predicted = np.array([[1.0, 7.0], [2.0, 7.0], [3.0, 7.0]]), np.array([[1.0, 5.0], [2.0, 7.0], [3.0, 9.0]])
+    found = scores.regression_scores(true, predicted, np.zeros(2))
+    assert found["per_target"][1] == {"pearson_r": None, "r2": None, "rmse": pytest.approx((8 / 3) ** 0.5)}
+    assert (found["scores"]["pearson_r"], found["scores"]["r2"]) == pytest.approx((1.0, 1.0))
+    with pytest.raises(LabramError, match="expected targets that vary, found none"):
+        scores.regression_scores(true[:, 1:], predicted[:, 1:], np.zeros(1))
+    with pytest.raises(LabramError, match="not finite"):
+        scores.regression_scores(true, predicted * np.inf, np.zeros(2))

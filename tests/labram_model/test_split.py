@@ -148,6 +148,25 @@ def test_by_session_and_by_number_of_the_event() -> None:
         divide(Split.model_validate({"by": "session", "train": ["1"], "val": ["2"], "test": ["4"]}), sessions, "xy")
 
 
+def test_by_label_of_the_event() -> None:
+    found = tuple(
+        LabelledWindow("lab/a", "a.edf", "a", 0, 0, number, "a.edf", None, label)
+        for number, label in enumerate(["walk train", "walk 1", "walk test", "1"], 1)
+    )
+    split = Split.model_validate({"by": "event", "train": ["walk train"], "val": ["2"], "test": ["*test"]})
+    division = divide(split, Labelled(found, 0), ["any target"])
+    assert {name: [w.event for w in part] for name, part in division.windows.items()} == {
+        "train": [1],
+        "val": [2],
+        "test": [3],
+    }
+    numbers = Split.model_validate({"by": "event", "train": ["1"], "val": ["2"], "test": ["3"]})
+    assert [w.event for w in divide(numbers, Labelled(found, 0), "x").windows["train"]] == [1]  # not the label "1"
+    twice = Split.model_validate({"by": "event", "train": ["walk tr*"], "val": ["1..2"], "test": ["3"]})
+    with pytest.raises(LabramError, match=r"expected event 1 \(walk train\) in one split, found it in train and val"):
+        divide(twice, Labelled(found, 0), "x")
+
+
 def test_ranges_name_the_subjects_that_exist() -> None:
     subjects = {f"lab/S{number:03d}": {0, 1, 2} for number in (1, 2, 9, 10, 11)}
     split = Split.model_validate({"train": ["S001..S009"], "val": ["lab/S010..lab/S010"], "test": ["S011..S020"]})

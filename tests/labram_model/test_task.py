@@ -116,6 +116,30 @@ def test_one_mistake(tmp_path: Path, line: str, mistake: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("keys", "mistake"),
+    [
+        ("classes: {a: [a], b: [b]}", "targets: expected classes (to tell events apart) or targets (to regress them)"),
+        ("targets: [GHR, GHR]", "targets: expected each target once, found twice: GHR"),
+        ("targets: knee", "targets: expected all, or a list of names such as [GHR, GKR], found 'knee'"),
+        ("scale: 0", "scale: expected greater than 0, found 0"),
+        ("scal: 90", "scal: unknown key; did you mean scale?"),
+        ("events: []", "events: "),
+        ("split: {by: event, train: [a], val: [b], test: [c]}", "split: expected events, the labels of those that"),
+    ],
+)
+def test_one_mistake_about_targets(tmp_path: Path, keys: str, mistake: str) -> None:
+    good = {"name": "name: angles", "targets": "targets: [GHR, GKR]", "window_s": "window_s: 2"}
+    (found,) = mistakes(tmp_path, "\n".join((good | {keys.split(":", maxsplit=1)[0]: keys}).values()))
+    assert found.startswith(mistake)
+
+
+def test_targets_and_classes_exclude_each_other(tmp_path: Path) -> None:
+    assert "found neither" in mistakes(tmp_path, "name: a\nwindow_s: 2")[0]
+    found = mistakes(tmp_path, GOOD + "scale: 90\nevents: [T0]")
+    assert found == [f"{key}: expected {key} with targets only, found it with classes" for key in ("scale", "events")]
+
+
+@pytest.mark.parametrize(
     ("text", "message"), [("- a\n- b", "expected keys"), ("a: [", "expected YAML"), ("", "expected keys")]
 )
 def test_what_is_no_task(tmp_path: Path, text: str, message: str) -> None:
@@ -127,7 +151,9 @@ def test_what_is_no_task(tmp_path: Path, text: str, message: str) -> None:
 
 def test_the_documented_task_is_one_and_shows_the_defaults(tmp_path: Path) -> None:
     page = (Path(__file__).parents[2] / "docs" / "task.md").read_text(encoding="utf-8")
-    task = load(tmp_path, page.split("```yaml")[1].split("```")[0])
+    examples = [part.split("```")[0] for part in page.split("```yaml")[1:]]
+    task, regression = load(tmp_path, examples[0]), load(tmp_path, examples[1])
+    assert (regression.targets, regression.scale, regression.stride_s) == (("GHR", "GKR", "GAR"), 90, 0.05)
     assert task.training == Training()
     assert set(task.training.model_fields_set) == set(type(task.training).model_fields)
     assert task.classes == {"rest": ("T0",), "left": ("T1",), "right": ("T2",)}

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import zarr
+from eeg_ingest.recipe import load_recipe, write_task
 from eeg_store import WindowReader
+from labram_model.finetune import FinetuneOptions, finetune
+from labram_model.labelled import labelled_windows
+from labram_model.labelled_batches import LabelledReader
+from labram_model.target_values import name_targets
+from labram_model.task import load_task
 
 from tests.eeg_ingest.recipes.mimic import Array, Ingested, eeg_uv, ingest
 
@@ -99,6 +106,40 @@ def test_what_the_targets_are_is_beside_them(ingested: Ingested) -> None:
     assert array.attrs["targets"] == JOINTS
     assert array.attrs["units"] == ["degree"] * 12
     assert array.metadata.to_dict()["dimension_names"] == ("second", "target", "sample")
+
+
+@pytest.mark.parametrize(("name", "n_targets"), [("joints", 6), ("joints_and_predictions", 12)])
+def test_the_tasks_cut_a_window_every_50_ms_where_there_are_angles(
+    ingested: Ingested, tmp_path: Path, name: str, n_targets: int
+) -> None:
+    (tmp_path / "task.yaml").write_text(write_task(load_recipe("mobi"), name), encoding="utf-8")
+    task = name_targets(load_task(tmp_path / "task.yaml"), ingested.store)
+    assert task.targets == tuple(JOINTS[:n_targets])
+    found = labelled_windows(ingested.store, task)
+    starts = np.arange(120 * 200, 138 * 200 + 1, 10)  # the walk begins at 120 s, the recording ends at 140 s
+    last_s = START_S + (starts + 399) / 200
+    known = last_s <= JOINTS_TO_S - 0.01
+    first = ingested.rows[FILE]["first_second"] * 200
+    assert [window.start_sample - first for window in found.windows] == starts[known].tolist()
+    assert found.left_out_without_target == (~known).sum()
+    values = LabelledReader(ingested.store, found.windows, task).labels
+    wanted = np.stack([angle(joint, last_s[known]) for joint in range(n_targets)], axis=1) / 90
+    np.testing.assert_allclose(values, wanted, atol=0.02 / 90)
+
+
+def test_a_walk_is_learned_from_by_the_recipe_s_task(tree: Path, tmp_path: Path) -> None:
+    """The trial of the mimic is short: its parts are, too."""
+    shutil.copytree(tree, tmp_path / "mobi")
+    parts = load_recipe("mobi").keys["labels"][0] | {"start_s": [10, 60, 90], "stop_s": [59, 90, 120]}
+    ingest("mobi", tmp_path / "mobi", labels=[parts])
+    task = write_task(load_recipe("mobi"), "joints").replace("stride_s: 0.05", "stride_s: 1")
+    (tmp_path / "task.yaml").write_text(task, encoding="utf-8")
+    options = FinetuneOptions(tmp_path / "mobi.zarr", tmp_path / "task.yaml", tmp_path / "run", size="tiny", steps=1)
+    result, _ = finetune(options)
+    assert (result["train"]["windows"], result["val"]["windows"], result["test"]["windows"]) == (46, 29, 29)
+    assert result["windows_left_out_without_target"] == 2  # their ends are in the silence of the goniometers
+    assert list(result["test"]["per_target"]) == JOINTS[:6]
+    assert result["subjects_in_several_splits"] == ["mobi/01"]
 
 
 def test_a_trial_without_joints_is_refused(tree: Path, tmp_path: Path) -> None:

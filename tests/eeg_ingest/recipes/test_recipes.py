@@ -89,7 +89,7 @@ def test_a_recording_is_what_the_dataset_says(built: Built, recipe: str, file: s
 def test_the_dataset_s_own_splits(built: Built, tmp_path: Path, recipe: str, task: str) -> None:
     (tmp_path / "task.yaml").write_text(write_task(load_recipe(recipe), task), encoding="utf-8")
     loaded = load_task(tmp_path / "task.yaml")
-    division = divide(loaded.split, labelled_windows(built.store, loaded), list(loaded.classes))
+    division = divide(loaded.split, labelled_windows(built.store, loaded), list(loaded.event_labels))
     for name, subjects in MIMICS[recipe].splits[task].items():
         assert set(division.subjects[name]) == {f"{recipe}/{subject}" for subject in subjects}
     assert division.shared_subjects == []

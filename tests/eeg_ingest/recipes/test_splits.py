@@ -51,8 +51,8 @@ def test_subjects_of_the_official_splits(
     recipe: str, task: str, subjects: list[str], sizes: tuple[int, int, int]
 ) -> None:
     loaded = task_of(recipe, task)
-    n_classes = len(loaded.classes)
-    division = divide(loaded.split, windows(subjects, n_classes, n_classes), list(loaded.classes))
+    n_classes = len(loaded.event_labels)
+    division = divide(loaded.split, windows(subjects, n_classes, n_classes), list(loaded.event_labels))
     assert tuple(len(members) for members in division.subjects.values()) == sizes
     assert sum(sizes) == len(subjects)
     assert division.shared_subjects == []
@@ -94,7 +94,7 @@ def test_the_same_person_is_on_one_side() -> None:
 @pytest.mark.parametrize(("recipe", "n_trials", "numbers"), [("seed", 15, (9, 3, 3)), ("seed_v", 15, (5, 5, 5))])
 def test_trials_of_the_official_splits(recipe: str, n_trials: int, numbers: Sequence[int]) -> None:
     loaded = task_of(recipe, "emotion")
-    division = divide(loaded.split, windows(["1", "2"], len(loaded.classes), n_trials), list(loaded.classes))
+    division = divide(loaded.split, windows(["1", "2"], len(loaded.event_labels), n_trials), list(loaded.event_labels))
     assert tuple(len(found) // 2 for found in division.windows.values()) == tuple(numbers)
     assert division.shared_subjects == ["lab/1", "lab/2"]
 

@@ -1,4 +1,4 @@
-"""Classification with a backbone: fine-tuning's model (paper, section 2.5).
+"""A head on a backbone: fine-tuning's model (paper, section 2.5).
 
 Shapes: B batch, N patches, D width.
 """
@@ -28,24 +28,24 @@ OFFICIAL_NAMES = OfficialNames(
 
 
 class Classifier(nn.Module):
-    """Backbone, the mean over the valid patches, LayerNorm, and a linear head.
+    """Backbone, the mean over the valid patches, LayerNorm, and a linear head, for classes or for values of targets.
 
     cls takes its own position (slot 0), also when pre-training gave it the first channel's, as in the official code.
     """
 
-    def __init__(self, config: BackboneConfig, n_classes: int) -> None:
+    def __init__(self, config: BackboneConfig, n_outputs: int) -> None:
         super().__init__()
         self.config = replace(config, cls_position="slot_0", mask_token=False, final_norm=False)
-        self.n_classes = n_classes
+        self.n_outputs = n_outputs
         self.backbone = Backbone(self.config)
         self.fc_norm = nn.LayerNorm(config.width, eps=NORM_EPS)
-        self.head = nn.Linear(config.width, n_classes)
+        self.head = nn.Linear(config.width, n_outputs)
         init_weights(self.head)
         with torch.no_grad():
             self.head.weight.mul_(HEAD_SCALE)
 
     def forward(self, batch: Batch) -> Tensor:
-        """Return the logits (B, n_classes) of a batch of windows."""
+        """Return the logits or values (B, n_outputs) of a batch of windows."""
         out: Tensor = self.head(self.features(batch))
         return out
 
@@ -61,9 +61,9 @@ class Classifier(nn.Module):
         return out
 
     @classmethod
-    def from_pretrained(cls, backbone: Backbone, n_classes: int, *, drop_path: float = 0.0) -> Classifier:
+    def from_pretrained(cls, backbone: Backbone, n_outputs: int, *, drop_path: float = 0.0) -> Classifier:
         """Start from a pre-trained backbone; its final norm and mask token are left out, norm and head are fresh."""
-        model = cls(replace(backbone.config, drop_path=drop_path), n_classes)
+        model = cls(replace(backbone.config, drop_path=drop_path), n_outputs)
         dropped = ("norm.", "mask_token")
         weights = {name: value for name, value in backbone.state_dict().items() if not name.startswith(dropped)}
         model.backbone.load_state_dict(weights)

@@ -41,7 +41,7 @@ app = typer.Typer(
 T = TypeVar("T")
 
 StorePath = Annotated[Path, typer.Option("--store", help="The store that eeg-ingest built.")]
-TaskPath = Annotated[Path, typer.Option("--task", help="The task.yaml: classes, windows, split, recipe.")]
+TaskPath = Annotated[Path, typer.Option("--task", help="The task.yaml: classes or targets, windows, split, recipe.")]
 Size = Annotated[
     Literal["tiny", "base", "large", "huge"] | None, typer.Option(help="[default: base on a GPU, else tiny]")
 ]

@@ -160,8 +160,8 @@ def load_embedder(folder: Path) -> MaskedModel | Classifier:
         LabramError: a model of another kind.
         CheckpointError: no model, or a damaged one.
     """
-    kind = models.expect_kind(folder, models.MASKED, models.CLASSIFIER)["model"]
-    return models.load_masked(folder) if kind == models.MASKED else models.load_classifier(folder)
+    kind = models.expect_kind(folder, models.MASKED, *models.FINETUNED)["model"]
+    return models.load_masked(folder) if kind == models.MASKED else models.load_finetuned(folder)
 
 
 @torch.no_grad()

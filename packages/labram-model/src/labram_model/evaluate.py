@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,11 @@ from torch import nn
 
 from labram_model import models
 from labram_model.errors import LabramError
+from labram_model.goal import Goal, goal_in
 from labram_model.labelled import labelled_windows
 from labram_model.labelled_batches import LabelledReader, predict
-from labram_model.scores import classification_scores
 from labram_model.split import windows_of
+from labram_model.target_values import name_targets
 from labram_model.task import Task, load_task
 
 logger = logging.getLogger(__name__)
@@ -33,8 +33,9 @@ def evaluate(store_path: Path, task_path: Path, folder: Path, *, split: str, dev
         LabramError: a model of another kind or of another task, a store without the split's subjects.
         StoreError, CheckpointError: as the parts that raise them say.
     """
-    config = models.expect_kind(folder, models.CLASSIFIER)
-    task, store = load_task(task_path), Store.open(store_path)
+    config = models.expect_kind(folder, *models.FINETUNED)
+    store = Store.open(store_path)
+    task = name_targets(load_task(task_path), store)
     _check_task(task, config["task"], task_path, folder)
     if data_digest(store) != config["data"]["store_digest"]:
         logger.warning("The store %s is not as it was when the model in %s was fine-tuned.", store_path, folder)
@@ -47,39 +48,27 @@ def evaluate(store_path: Path, task_path: Path, folder: Path, *, split: str, dev
             f"Cannot score {split} in {store_path}: expected windows of the {len(subjects)} subjects that the model in "
             f"{folder} had there, found none of {', '.join(missing)}. Give the store that it was fine-tuned on."
         )
-    reader = LabelledReader(store, windows, task.window_s)
+    reader = LabelledReader(store, windows, task)
+    goal = goal_in(config["config"])
     with join(device) as place:
-        model = models.load_classifier(folder).to(place.device)
-        scored = score_split(model, reader, task, place.device)
+        model = models.load_finetuned(folder).to(place.device)
+        scored = score_split(model, reader, goal, place.device)
     return {
         "checkpoint": str(folder),
         "task": task.name,
-        "classes": list(task.classes),
+        **goal.described(),
         "split": split,
         **scored,
     }
 
 
-def score_split(model: nn.Module, reader: LabelledReader, task: Task, device: torch.device) -> dict[str, Any]:
-    """Return scores, chance and confusion matrix of the reader's windows, and how many there are of what.
+def score_split(model: nn.Module, reader: LabelledReader, goal: Goal, device: torch.device) -> dict[str, Any]:
+    """Return scores, chance and more of the reader's windows, and how many there are of what.
 
     Raises:
-        LabramError: a class without windows.
+        LabramError: a class without windows, targets that do not vary.
     """
-    return {
-        **classification_scores(reader.labels, predict(model, reader, device)),
-        **count_split(reader, task),
-    }
-
-
-def count_split(reader: LabelledReader, task: Task) -> dict[str, dict[str, int]]:
-    """Return how many windows and how many subjects there are of each class."""
-    pairs = {(window.label, window.subject) for window in reader.windows}
-    windows, subjects = Counter(reader.labels.tolist()), Counter(label for label, _ in pairs)
-    return {
-        "windows": {name: windows[index] for index, name in enumerate(task.classes)},
-        "subjects": {name: subjects[index] for index, name in enumerate(task.classes)},
-    }
+    return {**goal.score(predict(model, reader, device), reader.labels), **goal.count(reader.windows)}
 
 
 def _check_task(task: Task, begun: dict[str, Any], path: Path, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Fine-tuning for classification (paper, section 2.5 and Table 5)."""
+"""Fine-tuning for classification and regression (paper, section 2.5 and Table 5)."""
 
 from __future__ import annotations
 
@@ -18,17 +18,19 @@ from eeg_tokenizer.loader import BatchLoader
 from eeg_tokenizer.metrics import read_metrics
 from eeg_tokenizer.run import start_run
 from eeg_tokenizer.schedule import adamw
-from eeg_tokenizer.training import Outcome, Plan, StepLoss, fit
+from eeg_tokenizer.training import Outcome, Plan, fit
 from eeg_tokenizer.windows import data_digest
 from torch import nn
 
 from labram_model import models
 from labram_model.classifier import Classifier
 from labram_model.errors import LabramError
-from labram_model.evaluate import count_split, score_split
+from labram_model.evaluate import score_split
+from labram_model.goal import Goal, goal_of
 from labram_model.labelled import Labelled, labelled_windows
-from labram_model.labelled_batches import LabelledBatch, LabelledReader, classification_loss
+from labram_model.labelled_batches import LabelledReader
 from labram_model.split import Division, divide
+from labram_model.target_values import name_targets
 from labram_model.task import SPLITS, Task, load_task
 
 logger = logging.getLogger(__name__)
@@ -71,17 +73,19 @@ def finetune(options: FinetuneOptions) -> tuple[dict[str, Any], int]:
         StoreError, CheckpointError, RunError, TrainingError, OSError: as the parts that raise them say.
     """
     task, store = load_task(options.task), Store.open(options.store)
+    task = name_targets(task, store)
     labelled = labelled_windows(store, task)
-    division = divide(task.split, labelled, list(task.classes))
-    readers = {name: LabelledReader(store, division.windows[name], task.window_s) for name in SPLITS}
+    division = divide(task.split, labelled, list(task.event_labels))
+    readers = {name: LabelledReader(store, division.windows[name], task) for name in SPLITS}
+    goal = goal_of(task, {name: reader.labels for name, reader in readers.items()})
     with join(options.device) as place:
         torch.manual_seed(options.seed)
-        size, model = _model(options, task, place.device)
+        size, model = _model(options, task, goal.n_outputs, place.device)
         batch_size, plan = _plan(options, task, len(readers["train"]), place)
-        document = _document(options, task, store, model, division, size=size, plan=plan)
+        document = _document(options, task, store, model, division, goal=goal, size=size, plan=plan)
         if place.writes:
             start_run(options.output, document, resume=options.resume)
-        selection = Selection(options.output / "best", document, readers["val"], task, place.device)
+        selection = Selection(options.output / "best", document, readers["val"], goal, place.device)
         recipe = task.training
         decay = _layer_decay(options, task)
         outcome = fit(
@@ -95,7 +99,7 @@ def finetune(options: FinetuneOptions) -> tuple[dict[str, Any], int]:
                 rank=place.rank,
                 world_size=place.world_size,
             ).batches,
-            loss_of=lambda trained, batch: _loss(trained, batch, recipe.label_smoothing),
+            loss_of=lambda trained, batch: goal.loss(trained(batch.windows), batch.labels),
             evaluate=selection,
             plan=plan,
             place=place,
@@ -104,40 +108,39 @@ def finetune(options: FinetuneOptions) -> tuple[dict[str, Any], int]:
         )
         if not place.writes:
             return {}, outcome.exit_code
-        result = _result(options, task, document, labelled, outcome, monitor=selection.monitor)
+        result = _result(options, task, document, labelled, outcome, goal=goal)
         if outcome.signal is None:
             best = selection.best_model()
             checkpoint.publish(options.output, selection.folder)
-            result["train"] = count_split(readers["train"], task)
-            result |= {name: score_split(best, readers[name], task, place.device) for name in ("val", "test")}
+            result["train"] = goal.count(readers["train"].windows)
+            result |= {name: score_split(best, readers[name], goal, place.device) for name in ("val", "test")}
             _write_result(options.output / RESULT, result)
     return result, outcome.exit_code
 
 
 class Selection:
-    """Scores the validation windows and keeps the best weights so far, by AUROC of two classes and kappa of more."""
+    """Scores the validation windows and keeps the best weights so far, by the goal's own score."""
 
     def __init__(
-        self, folder: Path, document: dict[str, Any], reader: LabelledReader, task: Task, device: torch.device
+        self, folder: Path, document: dict[str, Any], reader: LabelledReader, goal: Goal, device: torch.device
     ) -> None:
         """Keep the best weights in `folder`, which a resumed run has already."""
         self.folder = folder
-        self.monitor = "auroc" if len(task.classes) == 2 else "cohen_kappa"
-        self._document, self._reader, self._task, self._device = document, reader, task, device
+        self._document, self._reader, self._goal, self._device = document, reader, goal, device
         kept = (folder / "config.json").exists()
-        self._best = float(checkpoint.load_config(folder)["val"][self.monitor]) if kept else -math.inf
+        self._best = float(checkpoint.load_config(folder)["val"][goal.monitor]) if kept else -math.inf
 
     def __call__(self, model: nn.Module) -> dict[str, float]:
         """Return the scores of `model`, and keep its weights if none before were better (a few subjects soon tie)."""
-        scores: dict[str, float] = score_split(model, self._reader, self._task, self._device)["scores"]
-        if scores[self.monitor] >= self._best:
-            self._best = scores[self.monitor]
+        scores: dict[str, float] = score_split(model, self._reader, self._goal, self._device)["scores"]
+        if scores[self._goal.monitor] >= self._best:
+            self._best = scores[self._goal.monitor]
             checkpoint.save_model(self.folder, model, {**self._document, "val": scores})
         return scores
 
     def best_model(self) -> Classifier:
         """Return the model with the best weights, in `eval` mode."""
-        return models.load_classifier(self.folder).to(self._device)
+        return models.load_finetuned(self.folder).to(self._device)
 
 
 def layer_scale(model: Classifier, decay: float) -> Callable[[str], float]:
@@ -159,9 +162,8 @@ def layer_scale(model: Classifier, decay: float) -> Callable[[str], float]:
     return scale
 
 
-def _model(options: FinetuneOptions, task: Task, device: torch.device) -> tuple[str, Classifier]:
+def _model(options: FinetuneOptions, task: Task, n_outputs: int, device: torch.device) -> tuple[str, Classifier]:
     """Return the size's name and the model, pre-trained or from random weights."""
-    n_outputs = models.n_outputs(len(task.classes))
     if options.checkpoint is None:
         size, config = models.backbone_config(options.size, device)
         logger.info("No --checkpoint: fine-tuning a model of size %s from random weights.", size)
@@ -205,6 +207,7 @@ def _document(
     model: Classifier,
     division: Division,
     *,
+    goal: Goal,
     size: str,
     plan: Plan,
 ) -> dict[str, Any]:
@@ -212,7 +215,7 @@ def _document(
     begun_with = checkpoint.content_hash(options.checkpoint) if options.checkpoint else None
     told = task.model_dump(mode="json")
     return {
-        **models.classifier_document(model, list(task.classes)),
+        **models.finetuned_document(model, goal.kind, goal.described()),
         "size": size,
         "task": told,
         "split": {name: list(subjects) for name, subjects in division.subjects.items()},
@@ -229,13 +232,6 @@ def _document(
     }
 
 
-def _loss(model: nn.Module, batch: LabelledBatch, smoothing: float) -> StepLoss:
-    logits = model(batch.windows)
-    guess = (logits[:, 0] > 0).long() if logits.shape[1] == 1 else logits.argmax(1)
-    accuracy = (guess == batch.labels).float().mean()
-    return StepLoss(classification_loss(logits, batch.labels, smoothing), measures={"accuracy": accuracy})
-
-
 def _result(
     options: FinetuneOptions,
     task: Task,
@@ -243,25 +239,26 @@ def _result(
     labelled: Labelled,
     outcome: Outcome,
     *,
-    monitor: str,
+    goal: Goal,
 ) -> dict[str, Any]:
     """Return what is known before the best weights are scored."""
     checks = [record for record in read_metrics(options.output / "metrics.jsonl") if "held_out" in record]
-    best = max(checks, key=lambda record: (record["held_out"][monitor], record["step"]), default=None)
+    best = max(checks, key=lambda record: (record["held_out"][goal.monitor], record["step"]), default=None)
     return {
         "output": str(options.output),
         "task": task.name,
-        "classes": list(task.classes),
+        **goal.described(),
         "pretrained": document["options"]["checkpoint"],
         "size": document["size"],
         "seed": options.seed,
         "steps": outcome.step,
         "stopped_by": None if outcome.signal is None else outcome.signal.name,
-        "chosen": {"by": f"val {monitor}", "step": best and best["step"]},
+        "chosen": {"by": f"val {goal.monitor}", "step": best and best["step"]},
         "split_by": task.split.by,
         "split": document["split"],
         "subjects_in_several_splits": document["subjects_in_several_splits"],
         "windows_left_out_not_finite": labelled.left_out_not_finite,
+        **({"windows_left_out_without_target": labelled.left_out_without_target} if task.targets else {}),
     }
 
 

@@ -14,7 +14,7 @@ from eeg_tokenizer.windows import data_digest
 from labram_model import models
 from labram_model.errors import LabramError
 
-_KINDS = (models.MASKED, models.CLASSIFIER, models.TOKENIZER)
+_KINDS = (models.MASKED, *models.FINETUNED, models.TOKENIZER)
 
 
 def describe(path: Path) -> dict[str, Any]:
@@ -58,11 +58,11 @@ def _describe_model(folder: Path) -> dict[str, Any]:
         "content_hash": checkpoint.content_hash(folder) if trained else None,
         "versions": document.get("versions"),
     }
-    if kind == models.CLASSIFIER:
+    if kind in models.FINETUNED:
         return (
             described
             | {name: document[name] for name in ("task", "split") if name in document}
-            | {"classes": config["classes"]}
+            | {name: config[name] for name in ("classes", "targets", "scale") if name in config}
         )
     return described | {"n_codes": config["n_codes"], "tokenizer": document.get("tokenizer")}
 

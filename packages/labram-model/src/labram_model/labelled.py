@@ -1,4 +1,4 @@
-"""Windows with a class: cut from a store's recordings by their events.
+"""Windows with a class or with targets: cut from a store's recordings by their events.
 
 Shape legend: C channels, A seconds of a window.
 """
@@ -10,6 +10,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from eeg_store.channels import slot_of
 from eeg_tokenizer.batches import MAX_PATCHES
 
 from labram_model.errors import LabramError
+from labram_model.target_values import TargetReader
 from labram_model.task import Task
 
 logger = logging.getLogger(__name__)
@@ -29,11 +31,12 @@ _COLUMNS = ["recording", "source", "subject", "session", "file", "array", "first
 _SHOWN = 12  # labels or recordings that a message lists
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # a window every 50 ms makes half a million
 class LabelledWindow:
     """A window of `Task.window_s` seconds and its class; `start_sample` counts from its array's start.
 
-    `event` is the number, from 1, of its event among the recording's events that have a class.
+    `label` is 0 in a regression. `event` is the number, from 1, of its event among the recording's events that have a
+    class, and `event_label` that event's label.
     """
 
     subject: str
@@ -44,14 +47,16 @@ class LabelledWindow:
     event: int
     file: str
     session: str | None
+    event_label: str = ""
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """All windows of a task, and how many were left out because a sample in them is not finite."""
+    """All windows of a task, and how many were left out: a sample is not finite, a target is missing (NaN)."""
 
     windows: tuple[LabelledWindow, ...]
     left_out_not_finite: int
+    left_out_without_target: int = 0
 
     @property
     def classes_of(self) -> dict[str, set[int]]:
@@ -68,13 +73,49 @@ class Labelled:
 
 
 def labelled_windows(store: Store, task: Task) -> Labelled:
-    """Cut the windows of a task, ordered by recording and start.
+    """Cut the windows of a task, its targets written out, ordered by recording and start.
 
     Raises:
         LabramError: an unknown source; a class without events or without room for a window; a recording of an unknown
-            subject; windows of more patches than the model takes.
+            subject; windows of more patches than the model takes, or all without targets.
     """
     recordings = {row["recording"]: row for row in _recordings(store, task)}
+    class_of, by_recording = _events_of(store, task, recordings)
+    used = [recordings[name] for name in sorted(by_recording)]
+    _check_subjects(used)
+    usable = _usable_channels(store, task, used)
+
+    reader = WindowReader(store)
+    targets = TargetReader(store, task) if task.targets is not None else None
+    windows: list[LabelledWindow] = []
+    n_finite = n_cut = 0
+    for row in used:
+        found = _windows_of(task, class_of, row, by_recording[row["recording"]])
+        finite = _finite(reader, row, usable[row["array"]], found, task.window_s)
+        good = list(compress(found, finite.tolist()))
+        n_cut, n_finite = n_cut + len(found), n_finite + len(good)
+        windows += good if targets is None else compress(good, targets.known(good).tolist())
+    if n_finite and not windows:
+        raise LabramError(
+            f"No window has all of the targets {', '.join(task.targets or ())}: expected values at the last sample of "
+            f"{n_finite} windows, found NaN. Choose other targets or events."
+        )
+    _check_classes(task, class_of, [event for events in by_recording.values() for event in events], windows)
+    return Labelled(tuple(windows), n_cut - n_finite, n_finite - len(windows))
+
+
+def _events_of(
+    store: Store, task: Task, recordings: Mapping[str, Mapping[str, Any]]
+) -> tuple[dict[str, int], dict[str, list[dict[str, Any]]]]:
+    """Return the class of each label, and each recording's events that have one: without events, one over all of it."""
+    by_recording: dict[str, list[dict[str, Any]]] = {}
+    if task.targets is not None and task.events is None:
+        for name, row in recordings.items():
+            first, last = row["segments"][0], row["segments"][-1]
+            duration_s = last["original_onset_s"] + last["n_seconds"] - first["original_onset_s"]
+            whole = {"original_onset_s": first["original_onset_s"], "duration_s": duration_s, "label": ""}
+            by_recording[name] = [whole]
+        return {"": 0}, by_recording
     table = store.events(
         columns=["recording", "label", "original_onset_s", "duration_s"],
         where=pc.field("recording").isin(list(recordings)),
@@ -82,23 +123,9 @@ def labelled_windows(store: Store, task: Task) -> Labelled:
     class_of = task.class_of(pc.unique(table["label"]).to_pylist())
     _check_labels(task, class_of, table["label"])
     events = table.filter(pc.field("label").isin(list(class_of))).sort_by("original_onset_s").to_pylist()
-    by_recording: dict[str, list[dict[str, Any]]] = {}
     for event in events:
         by_recording.setdefault(event["recording"], []).append(event)
-    used = [recordings[name] for name in sorted(by_recording)]
-    _check_subjects(used)
-    usable = _usable_channels(store, task, used)
-
-    reader = WindowReader(store)
-    windows: list[LabelledWindow] = []
-    left_out = 0
-    for row in used:
-        found = _windows_of(task, class_of, row, by_recording[row["recording"]])
-        finite = _finite(reader, row, usable[row["array"]], found, task.window_s)
-        windows += [window for window, good in zip(found, finite, strict=True) if good]
-        left_out += len(found) - int(finite.sum())
-    _check_classes(task, class_of, events, windows)
-    return Labelled(tuple(windows), left_out)
+    return class_of, by_recording
 
 
 def window_starts(task: Task, event: Mapping[str, Any], segments: Iterable[Mapping[str, Any]]) -> list[int]:
@@ -144,18 +171,20 @@ def _windows_of(
     task: Task, class_of: Mapping[str, int], row: Mapping[str, Any], events: Sequence[Mapping[str, Any]]
 ) -> list[LabelledWindow]:
     subject, offset = f"{row['source']}/{row['subject']}", row["first_second"] * SFREQ_HZ
-    found: list[tuple[int, int, int]] = []
+    found: list[tuple[int, int, int, str]] = []
     seen: set[tuple[int, int]] = set()
     for number, event in enumerate(events, 1):
         label = class_of[event["label"]]
         starts = window_starts(task, event, row["segments"])
-        found += [(start, label, number) for start in starts if task.every_event or (start, label) not in seen]
+        found += [
+            (start, label, number, event["label"]) for start in starts if task.every_event or (start, label) not in seen
+        ]
         seen |= {(start, label) for start in starts}
     return [
         LabelledWindow(
-            subject, row["recording"], row["array"], offset + start, label, number, row["file"], row["session"]
+            subject, row["recording"], row["array"], offset + start, label, number, row["file"], row["session"], name
         )
-        for start, label, number in sorted(found)
+        for start, label, number, name in sorted(found)
     ]
 
 
@@ -179,16 +208,17 @@ def _finite(
 def _check_labels(task: Task, class_of: Mapping[str, int], labels: pa.ChunkedArray) -> None:
     counts = {pair["values"]: pair["counts"] for pair in pc.value_counts(labels).to_pylist()}
     found = set(class_of.values())
-    missing = {name: known for index, (name, known) in enumerate(task.classes.items()) if index not in found}
+    missing = {name: known for index, (name, known) in enumerate(task.event_labels.items()) if index not in found}
     if missing:
         wanted = "; ".join(f"{name}: {', '.join(known)}" for name, known in missing.items())
         shown = sorted(counts, key=lambda label: -counts[label])
+        key = "events" if task.classes is None else "classes"
         raise LabramError(
-            f"No event of a class in classes: expected {wanted}; found "
+            f"No event of a class in {key}: expected {wanted}; found "
             f"{_listed([f'{label} ({counts[label]})' for label in shown]) or 'no event at all'}. "
             "Correct the labels, or the sources' labels in sources.yaml."
         )
-    told = [label for labels_of_class in task.classes.values() for label in labels_of_class if "*" not in label]
+    told = [label for labels_of_class in task.event_labels.values() for label in labels_of_class if "*" not in label]
     if absent := [label for label in told if label not in counts]:
         logger.warning("No event has the label %s, of which the task speaks.", ", ".join(absent))
 
@@ -229,11 +259,12 @@ def _check_classes(
     windows: Sequence[LabelledWindow],
 ) -> None:
     found = Counter(window.label for window in windows)
-    for index, name in enumerate(task.classes):
+    for index, name in enumerate(task.event_labels):
         if not found[index]:
             durations = [event["duration_s"] or 0.0 for event in events if class_of[event["label"]] == index]
+            told = name if task.classes is None else f"the class {name}"
             raise LabramError(
-                f"No window of the class {name}: expected events of at least window_s = {task.window_s} s, found "
+                f"No window of {told}: expected events of at least window_s = {task.window_s} s, found "
                 f"{len(durations)} events of {min(durations):g} to {max(durations):g} s. Set a shorter window_s, or "
                 "offset_s for one window from each event's onset."
             )

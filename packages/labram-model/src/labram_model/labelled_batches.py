@@ -1,13 +1,13 @@
-"""Batches of windows with their classes, and what a classifier says of them.
+"""Batches of windows with their classes or targets, and what a model says of them.
 
-Shape legend: B batch, W windows, K classes.
+Shape legend: B batch, W windows, K classes, T targets.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -19,13 +19,16 @@ from eeg_tokenizer.batches import MODEL_UNIT_UV, Batch, Sample, collate
 from torch import Tensor, nn
 
 from labram_model.labelled import LabelledWindow
+from labram_model.target_values import TargetReader
+from labram_model.task import Task
 
+Labels = npt.NDArray[Any]  # int64 (W,): classes; float32 (W, T): targets
 SCORING_BATCH = 64  # fixed, so that scores do not depend on the batch size of the training
 
 
 @dataclass(frozen=True)
 class LabelledBatch:
-    """Windows and their classes (B,) int64."""
+    """Windows, and their classes (B,) int64 or targets (B, T) float32."""
 
     windows: Batch
     labels: Tensor
@@ -41,10 +44,15 @@ class LabelledBatch:
 class LabelledReader:
     """Reads labelled windows from a store; windows may start at any sample."""
 
-    def __init__(self, store: Store, windows: Sequence[LabelledWindow], window_s: int) -> None:
+    def __init__(self, store: Store, windows: Sequence[LabelledWindow], task: Task) -> None:
+        """Read `windows`, which `task` (its targets written out) gave; those of a recording stand together."""
         self.windows = windows
-        self.labels = np.array([window.label for window in windows], dtype=np.int64)
-        self._window_s = window_s
+        self.labels: Labels = (
+            np.array([window.label for window in windows], dtype=np.int64)
+            if task.targets is None
+            else TargetReader(store, task).read(windows)
+        )
+        self._window_s = task.window_s
         self._reader = WindowReader(store)
         self._rows: dict[str, npt.NDArray[np.int64]] = {}
         self._slots: dict[str, npt.NDArray[np.int64]] = {}
@@ -81,10 +89,10 @@ class LabelledReader:
 
 @torch.no_grad()
 def predict(model: nn.Module, reader: LabelledReader, device: torch.device) -> npt.NDArray[np.float64]:
-    """Return the probabilities (W, K) of all windows; `model` must be in `eval` mode."""
+    """Return the outputs (W, K or T) of all windows; `model` must be in `eval` mode."""
     n_windows = len(reader.windows)
     parts = [
-        probabilities(model(reader.read(np.arange(first, min(first + SCORING_BATCH, n_windows))).windows.to(device)))
+        model(reader.read(np.arange(first, min(first + SCORING_BATCH, n_windows))).windows.to(device)).double()
         for first in range(0, n_windows, SCORING_BATCH)
     ]
     return np.concatenate([part.cpu().numpy() for part in parts])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.metadata import version
@@ -18,8 +18,14 @@ from labram_model.classifier import Classifier
 from labram_model.errors import LabramError
 from labram_model.masked import MaskedModel
 
-MASKED, CLASSIFIER, TOKENIZER = "masked", "classifier", "vqnsp"
-MADE_BY = {MASKED: "labram pretrain", CLASSIFIER: "labram finetune", TOKENIZER: "eeg-tokenizer train"}
+MASKED, CLASSIFIER, REGRESSOR, TOKENIZER = "masked", "classifier", "regressor", "vqnsp"
+FINETUNED = (CLASSIFIER, REGRESSOR)
+MADE_BY = {
+    MASKED: "labram pretrain",
+    CLASSIFIER: "labram finetune",
+    REGRESSOR: "labram finetune",
+    TOKENIZER: "eeg-tokenizer train",
+}
 
 
 def masked_document(model: MaskedModel) -> dict[str, Any]:
@@ -32,11 +38,11 @@ def masked_document(model: MaskedModel) -> dict[str, Any]:
     }
 
 
-def classifier_document(model: Classifier, classes: list[str]) -> dict[str, Any]:
-    """Return what `config.json` says of the model itself."""
+def finetuned_document(model: Classifier, kind: str, outputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what `config.json` says of the model itself; `outputs` says what they mean: `classes` or `targets`."""
     return {
-        "model": CLASSIFIER,
-        "config": {"backbone": asdict(model.config), "classes": classes},
+        "model": kind,
+        "config": {"backbone": asdict(model.config), **outputs},
         "parameters": count_parameters(model),
         "versions": versions(),
     }
@@ -56,11 +62,13 @@ def load_masked(folder: Path) -> MaskedModel:
     return model.eval()
 
 
-def load_classifier(folder: Path) -> Classifier:
+def load_finetuned(folder: Path) -> Classifier:
     """Load what `labram finetune` wrote; raises as `load_masked`."""
-    config = expect_kind(folder, CLASSIFIER)["config"]
+    document = expect_kind(folder, *FINETUNED)
+    config = document["config"]
     with _understood(folder):
-        model = Classifier(BackboneConfig(**config["backbone"]), n_outputs(len(config["classes"])))
+        outputs = len(config["targets"]) if document["model"] == REGRESSOR else n_outputs(len(config["classes"]))
+        model = Classifier(BackboneConfig(**config["backbone"]), outputs)
     checkpoint.load_into(model, checkpoint.load_weights(folder), folder)
     return model.eval()
 

@@ -11,6 +11,9 @@ _SCORES = {
     "weighted_f1": "weighted F1",
     "auroc": "AUROC",
     "auc_pr": "AUC-PR",
+    "pearson_r": "Pearson's r",
+    "r2": "R2",
+    "rmse": "RMSE",
 }
 
 
@@ -43,26 +46,44 @@ def finetuned(result: Mapping[str, Any]) -> str:
             f"Task {result['task']}, {result['size']} model from {begun}, seed {result['seed']}: chosen by "
             f"{result['chosen']['by']} at step {result['chosen']['step']} of {result['steps']}, in {result['output']}.",
             *(warning if shared else []),
-            scores({**result["test"], "split": "test", "classes": result["classes"]}),
+            *_left_out(result),
+            scores({**result, **result["test"], "split": "test"}),
         ]
     )
+
+
+def _left_out(result: Mapping[str, Any]) -> list[str]:
+    reasons = {
+        "with samples that are no numbers": result["windows_left_out_not_finite"],
+        "without a target": result.get("windows_left_out_without_target", 0),
+    }
+    return [f"{count} windows {reason} are left out." for reason, count in reasons.items() if count]
 
 
 def scores(result: Mapping[str, Any]) -> str:
-    """Report the scores of one split as a table, and the confusion matrix."""
-    names = result["classes"]
+    """Report the scores of one split as a table, and more of each class or target."""
     rows = [
         [_SCORES[name], f"{value:.4f}", f"{result['chance'][name]:.4f}"] for name, value in result["scores"].items()
     ]
+    scored = table([f"score ({result['split']})", "model", "chance"], rows)
+    return "\n\n".join([scored, *(_of_targets(result) if "targets" in result else _of_classes(result))])
+
+
+def _of_classes(result: Mapping[str, Any]) -> list[str]:
+    names = result["classes"]
     windows = [[name, str(result["windows"][name]), str(result["subjects"][name])] for name in names]
     confusion = [[name, *map(str, row)] for name, row in zip(names, result["confusion"], strict=True)]
-    return "\n\n".join(
-        [
-            table([f"score ({result['split']})", "model", "chance"], rows),
-            table(["class", "windows", "subjects"], windows),
-            table(["true \\ predicted", *names], confusion),
-        ]
-    )
+    return [table(["class", "windows", "subjects"], windows), table(["true \\ predicted", *names], confusion)]
+
+
+def _of_targets(result: Mapping[str, Any]) -> list[str]:
+    columns = [name for name in _SCORES if name in result["scores"]]
+    rows = [
+        [target, *("-" if scored[name] is None else f"{scored[name]:.4f}" for name in columns)]
+        for target, scored in result["per_target"].items()
+    ]
+    count = f"{result['windows']} windows of {result['subjects']} subjects; RMSE of targets divided by"
+    return [table(["target", *(_SCORES[name] for name in columns)], rows), f"{count} {result['scale']:g}."]
 
 
 def embedded(summary: Mapping[str, Any]) -> str:

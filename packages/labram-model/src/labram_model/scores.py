@@ -1,6 +1,6 @@
-"""Scores of a classifier (paper, section 1.2 of the downstream sets): each beside what guessing would give.
+"""Scores of a model (paper, section 1.2 of the downstream sets): each beside what guessing would give.
 
-Shape legend: S samples, K classes.
+Shape legend: S samples, K classes, T targets.
 """
 
 from __future__ import annotations
@@ -91,3 +91,55 @@ def classification_scores(true: IntArray, probability: FloatArray) -> dict[str, 
         scores |= {"auroc": auroc(positive, probability[:, 1]), "auc_pr": auc_pr(positive, probability[:, 1])}
         chance |= {"auroc": 0.5, "auc_pr": float(share[1])}
     return {"scores": scores, "chance": chance, "confusion": confusion.tolist()}
+
+
+def pearson_r(true: FloatArray, predicted: FloatArray) -> float:
+    """Correlation of a target (S,) with its prediction; 0 where the prediction is the same for all samples."""
+    if np.ptp(predicted) == 0:
+        return 0.0
+    true, predicted = true - true.mean(), predicted - predicted.mean()
+    return float(true @ predicted / np.sqrt((true @ true) * (predicted @ predicted)))
+
+
+def r2(true: FloatArray, predicted: FloatArray) -> float:
+    """Share of the variance of a target (S,) that is predicted; below 0 where its own mean would do better."""
+    return float(1 - np.square(true - predicted).sum() / np.square(true - true.mean()).sum())
+
+
+def rmse(true: FloatArray, predicted: FloatArray) -> float:
+    """Root of the mean squared error of a target (S,)."""
+    return float(np.sqrt(np.square(true - predicted).mean()))
+
+
+def regression_scores(true: FloatArray, predicted: FloatArray, guess: FloatArray) -> dict[str, Any]:
+    """Score predictions (S, T) against true values (S, T).
+
+    Returns `scores`, means over targets; `chance`, the same of `guess` (T,), one value for all samples; and
+    `per_target`. A target that does not vary has no Pearson r and no R2: null there, and left out of their means.
+
+    Raises:
+        LabramError: no target varies, so that no score is defined, or a prediction is not finite.
+    """
+    if not np.ptp(true, axis=0).any():
+        raise LabramError("Cannot score: expected targets that vary, found none. Choose other targets or windows.")
+    if not np.isfinite(predicted).all():
+        raise LabramError("Cannot score: expected predictions, found some that are not finite. Train anew.")
+    found, chance = (
+        [_scores_of_target(*pair) for pair in zip(true.T, said.T, strict=True)]
+        for said in (predicted, np.broadcast_to(guess, true.shape))
+    )
+    return {"scores": _means(found), "chance": _means(chance), "per_target": found}
+
+
+def _scores_of_target(true: FloatArray, predicted: FloatArray) -> dict[str, float | None]:
+    varies = np.ptp(true) > 0
+    return {
+        "pearson_r": pearson_r(true, predicted) if varies else None,
+        "r2": r2(true, predicted) if varies else None,
+        "rmse": rmse(true, predicted),
+    }
+
+
+def _means(rows: list[dict[str, float | None]]) -> dict[str, float]:
+    known = {name: [value for row in rows if (value := row[name]) is not None] for name in rows[0]}
+    return {name: float(np.mean(values)) for name, values in known.items()}

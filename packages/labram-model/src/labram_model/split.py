@@ -75,21 +75,23 @@ def windows_of(split: Split, name: str, labelled: Labelled) -> tuple[LabelledWin
 def _belongs(by: str, entries: Sequence[str], window: LabelledWindow) -> bool:
     if by == "file":
         return any(fnmatchcase(window.file, pattern) for pattern in entries)
-    return str(window.event if by == "event" else window.session) in entries
+    if by == "session":
+        return window.session in entries
+    labels = [entry for entry in entries if not entry.isdecimal()]
+    return str(window.event) in entries or any(fnmatchcase(window.event_label, pattern) for pattern in labels)
 
 
 def _check_apart(split: Split, labelled: Labelled) -> None:
-    """Raise LabramError for a file that the patterns of two splits fit; other entries are in one list only."""
-    for file in sorted({window.file for window in labelled.windows} if split.by == "file" else ()):
-        fits = [
-            name
-            for name, part in split.parts.items()
-            if isinstance(part, tuple) and any(fnmatchcase(file, pattern) for pattern in part)
-        ]
+    """Raise LabramError for a file or an event that the entries of two splits fit."""
+    known = {(window.file, window.event, window.event_label): window for window in labelled.windows}
+    parts = {name: expand(part) for name, part in split.parts.items() if isinstance(part, tuple)}
+    for window in known.values():
+        fits = [name for name, entries in parts.items() if _belongs(split.by, entries, window)]
         if len(fits) > 1:
+            what = window.file if split.by == "file" else f"event {window.event} ({window.event_label})"
             raise LabramError(
-                f"Cannot split by file: expected {file} in one split, found it in {' and '.join(fits)}. "
-                "Correct the patterns of split."
+                f"Cannot split by {split.by}: expected {what} in one split, found it in {' and '.join(fits)}. "
+                f"Correct split.{' or split.'.join(fits)}."
             )
 
 

@@ -1,4 +1,4 @@
-"""A classification task: which events make which classes, how windows are cut, who is in which split."""
+"""A task: classes of events, or targets to regress; how windows are cut; who is in which split."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from pydantic import (
 from labram_model.errors import LabramError
 
 SPLITS = ("train", "val", "test")
+ANY_TARGET = "any target"  # stands where a classification has the names of its classes
 Label = Annotated[StrictStr, Field(min_length=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
@@ -33,6 +34,18 @@ NotNegative = Annotated[float, Field(ge=0)]
 
 class _Keys(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def _targets(value: Any) -> tuple[str, ...] | Literal["all"] | None:
+    if value is None:
+        return None
+    if value == "all":
+        return "all"
+    if not isinstance(value, list | tuple) or not value or not all(isinstance(name, str) for name in value):
+        raise ValueError(f"expected all, or a list of names such as [GHR, GKR], found {value!r}")
+    if twice := sorted({name for name in value if value.count(name) > 1}):
+        raise ValueError(f"expected each target once, found twice: {', '.join(twice)}")
+    return tuple(value)
 
 
 def _part(value: Any) -> float | tuple[str, ...] | Files:
@@ -55,6 +68,7 @@ class Files(_Keys):
 
 
 Part = Annotated[Any, BeforeValidator(_part)]
+Targets = Annotated[Any, BeforeValidator(_targets)]
 
 
 class Split(_Keys):
@@ -62,7 +76,7 @@ class Split(_Keys):
 
     By subject, a subject is never in two splits: shares of the subjects (drawn by `seed`), lists of them, or `Files`
     for the subjects of some recordings. By file, session or event, lists say which files (patterns), sessions, or
-    events by their number within their recording belong to a split, and subjects may be in several.
+    events (by number within their recording, or by label) belong to a split, and subjects may be in several.
     """
 
     by: Literal["subject", "file", "session", "event"] = "subject"
@@ -133,6 +147,11 @@ class Task(_Keys):
         name: the task's name, for the reader of its results.
         classes: class name to the event labels that mean it, in which * stands for anything; of two classes the second
             is the positive one.
+        targets: instead of classes, the names of the store's targets in time that are regressed, or all of them. The
+            value of a window is that at its last sample.
+        scale: what targets are divided by: an output of the model times `scale` is in the target's unit. Default 1.
+        events: labels of the events that windows with targets lie in, in which * stands for anything; where it is left
+            out, windows are cut from whole recordings.
         sources: the sources that take part; all where it is left out.
         window_s: length of a window in whole seconds.
         stride_s: seconds between the starts of windows within an event; default `window_s`.
@@ -145,7 +164,10 @@ class Task(_Keys):
     """
 
     name: Label
-    classes: Annotated[dict[Label, tuple[Label, ...]], Field(min_length=2)]
+    classes: Annotated[dict[Label, tuple[Label, ...]], Field(min_length=2)] | None = None
+    targets: Targets = Field(None, validate_default=True)
+    scale: Positive | None = None
+    events: Annotated[tuple[Label, ...], Field(min_length=1)] | None = None
     sources: Annotated[tuple[Label, ...], Field(min_length=1)] | None = None
     window_s: Annotated[int, Field(ge=1, le=MAX_SECONDS)]
     stride_s: Positive | None = None
@@ -154,32 +176,61 @@ class Task(_Keys):
     split: Split = Split()
     training: Training = Training()
 
+    @property
+    def event_labels(self) -> dict[str, tuple[str, ...]]:
+        """Class to the event labels that mean it; all events of a regression are of one class, `ANY_TARGET`."""
+        return self.classes if self.classes is not None else {ANY_TARGET: self.events or ()}
+
     def class_of(self, labels: Iterable[str]) -> dict[str, int]:
         """Return the index of its class for each of the event labels that has one.
 
         Raises:
             LabramError: a label that the patterns of two classes fit.
         """
-        wanted = {label: index for index, known in enumerate(self.classes.values()) for label in known}
+        wanted = {label: index for index, known in enumerate(self.event_labels.values()) for label in known}
         patterns = {label: index for label, index in wanted.items() if "*" in label}
         found: dict[str, int] = {}
         for label in labels:
             fits = {wanted[label]} if label in wanted else {patterns[p] for p in patterns if fnmatchcase(label, p)}
             if len(fits) > 1:
-                names = " and ".join(name for index, name in enumerate(self.classes) if index in fits)
+                names = " and ".join(name for index, name in enumerate(self.event_labels) if index in fits)
                 raise LabramError(f"Unclear classes: expected one class for the label {label!r}, found {names}.")
             found |= dict.fromkeys([label], *fits) if fits else {}
         return found
 
     @field_validator("classes")
     @classmethod
-    def _check_classes(cls, classes: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    def _check_classes(cls, classes: dict[str, tuple[str, ...]] | None) -> dict[str, tuple[str, ...]] | None:
+        if classes is None:
+            return None
         labels = [label for labels in classes.values() for label in labels]
         if empty := [name for name, labels in classes.items() if not labels]:
             raise ValueError(f"expected at least one event label for each class, found none for {', '.join(empty)}")
         if twice := sorted({label for label in labels if labels.count(label) > 1}):
             raise ValueError(f"expected each event label once, found twice: {', '.join(twice)}")
         return classes
+
+    @field_validator("targets")
+    @classmethod
+    def _check_targets(cls, targets: Any, info: ValidationInfo) -> Any:
+        if "classes" in info.data and (targets is None) == (info.data["classes"] is None):
+            found = "neither" if targets is None else "both"
+            raise ValueError(f"expected classes (to tell events apart) or targets (to regress them), found {found}")
+        return targets
+
+    @field_validator("scale", "events")
+    @classmethod
+    def _check_regression(cls, value: Any, info: ValidationInfo) -> Any:
+        if value is not None and info.data.get("targets", ()) is None:
+            raise ValueError(f"expected {info.field_name} with targets only, found it with classes")
+        return value
+
+    @field_validator("split")
+    @classmethod
+    def _check_events(cls, split: Split, info: ValidationInfo) -> Split:
+        if split.by == "event" and info.data.get("targets") and info.data.get("events", ()) is None:
+            raise ValueError("expected events, the labels of those that windows lie in, for by: event, found none")
+        return split
 
     @field_validator("offset_s")
     @classmethod
