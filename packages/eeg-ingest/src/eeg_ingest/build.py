@@ -85,6 +85,7 @@ def _prepare(sources: Sequence[Source], path: Path, workers: Workers, part: Part
     with writing_store():
         store = _open(sources, path) if alone else Store.open(path, mode="a")
         if alone:
+            _keep_expected(store, sources)
             store.remove_orphans()
     failures = _Failures(store)
     planned = None if part is None else read_plan(store.path, sources, part)
@@ -133,6 +134,14 @@ def _open(sources: Sequence[Source], path: Path) -> Store:
     if spec != store.spec:
         store.update_spec(spec)
     return store
+
+
+def _keep_expected(store: Store, sources: Sequence[Source]) -> None:
+    """Keep in the store what is expected of its sources, for the audit."""
+    expected = {name: facts for name, facts in store.expected.items() if name not in {s.name for s in sources}}
+    expected |= {s.name: s.expected.model_dump(mode="json", exclude_none=True) for s in sources if s.expected}
+    if expected != store.expected:
+        store.update_expected(expected)
 
 
 def _reserve(store: Store, plan: Plan) -> dict[str, Slot]:

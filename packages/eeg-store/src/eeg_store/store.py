@@ -95,6 +95,18 @@ class Store:
         arrays.write_metadata(self.path, arrays.group_metadata(attributes))
         self._attributes = attributes
 
+    @property
+    def expected(self) -> dict[str, Any]:
+        """What each source was said to hold (subjects, hours, ...), by its name; it shapes no data."""
+        return dict(self._attributes.get("expected", {}))
+
+    def update_expected(self, expected: dict[str, Any]) -> None:
+        """Replace what the sources are expected to hold, atomically; the spec and its hash stay."""
+        self.check_writable()
+        attributes = {**self._attributes, "expected": contract.plain_json(expected)}
+        arrays.write_metadata(self.path, arrays.group_metadata(attributes))
+        self._attributes = attributes
+
     def check_writable(self) -> None:
         """Raise StoreError if the store was opened for reading."""
         if self.mode != "a":
