@@ -43,7 +43,22 @@ def test_file_is_as_written_down(eeg_data: Path, name: str) -> None:
     assert amplitude_uv(recording) == pytest.approx(facts["amplitude_uv"], rel=0.01)
 
 
-def _mne_raw(path: Path, kind: str) -> Any:
+# MNE takes the sessions' millivolts for µV (GDF) and V (FIF), GDF's Latin-1 µ for no unit, and eXimia's µV for V
+TO_UV = {
+    "subject01/record-2012.07.06-19.02.16.gdf": 1e9,
+    "02.16_raw.fif": 1e3,
+    "sample.gdf": 1.0,
+    ".nxe": 1.0,
+}
+
+
+def mne_to_uv(name: str) -> float:
+    """What makes µV of MNE's numbers of a real file."""
+    return next((factor for end, factor in TO_UV.items() if name.endswith(end)), 1e6)
+
+
+def mne_raw(path: Path, kind: str) -> Any:
+    """Open a real file as MNE does."""
     readers = {"edf": mne.io.read_raw_edf, "bdf": mne.io.read_raw_bdf, "gdf": mne.io.read_raw_gdf}
     readers |= {"fif": mne.io.read_raw_fif, "brainvision": mne.io.read_raw_brainvision}
     readers |= {"eeglab": mne.io.read_raw_eeglab, "ant-cnt": mne.io.read_raw_ant, "nihon-kohden": mne.io.read_raw_nihon}
@@ -67,23 +82,14 @@ def test_samples_and_events_equal_those_of_mne(eeg_data: Path, name: str) -> Non
         epochs = mne.read_epochs_eeglab(eeg_data / name, verbose="ERROR")
         wanted_v = np.concatenate(list(epochs.get_data(copy=False)), axis=1)
     else:
-        raw = _mne_raw(eeg_data / name, facts["format"])
+        raw = mne_raw(eeg_data / name, facts["format"])
         wanted_v = raw.get_data()
         if facts["format"] not in ("bdf", "fif"):
             onsets = [(round(a["onset"], 6), a["description"]) for a in raw.annotations]
             assert [(round(e.onset_s, 6), e.label) for e in recording.events] == onsets
-    # MNE takes the sessions' millivolts for µV (GDF) and V (FIF), GDF's Latin-1 µ for no unit, and eXimia's µV for V
-    to_uv = {
-        "subject01/record-2012.07.06-19.02.16.gdf": 1e9,
-        "_16_raw.fif": 1e3,
-        "02.16_raw.fif": 1e3,
-        "sample.gdf": 1.0,
-        ".nxe": 1.0,
-    }
-    factor = next((value for end, value in to_uv.items() if name.endswith(end)), 1e6)
     start, stop = recording.n_samples // 3, recording.n_samples
     signal_uv = recording.read_uv(indices, start, stop)
-    np.testing.assert_allclose(signal_uv, wanted_v[list(indices), start:stop] * factor, rtol=2e-7, atol=1e-4)
+    np.testing.assert_allclose(signal_uv, wanted_v[list(indices), start:stop] * mne_to_uv(name), rtol=2e-7, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["biosemi_newtest17/Newtest17-256.bdf", "mne_python_tests/edf/tests/data/test.bdf"])

@@ -25,13 +25,27 @@ def filter_with_mne(
     signal_uv: npt.NDArray[np.float64], sfreq_hz: int, line_freq_hz: float | None
 ) -> npt.NDArray[np.float64]:
     """Filter to 0.1-75 Hz, notch, resample to 200 Hz: (C, S) at `sfreq_hz` to (C, 200 x whole seconds)."""
-    seconds = signal_uv.shape[1] // sfreq_hz
+    return resample_with_mne(only_filter_with_mne(signal_uv, sfreq_hz, line_freq_hz), sfreq_hz)
+
+
+def only_filter_with_mne(
+    signal_uv: npt.NDArray[np.float64], sfreq_hz: int, line_freq_hz: float | None
+) -> npt.NDArray[np.float64]:
+    """Filter to 0.1-75 Hz and notch: (C, S) at `sfreq_hz`."""
     nyquist_hz = sfreq_hz / 2
     high_hz = 75.0 if nyquist_hz > 75 else None
     data = mne.filter.filter_data(signal_uv, sfreq_hz, 0.1, high_hz, verbose="ERROR")
     if line_freq_hz is not None:
         freqs = np.arange(line_freq_hz, min(75.0, nyquist_hz), line_freq_hz)
         data = mne.filter.notch_filter(data, sfreq_hz, freqs, verbose="ERROR")
-    whole = data[:, : seconds * sfreq_hz]
-    resampled = mne.filter.resample(whole, up=200, down=sfreq_hz, npad=20 * sfreq_hz, verbose="ERROR")
+    return np.asarray(data)
+
+
+def resample_with_mne(signal_uv: npt.NDArray[np.float64], sfreq_hz: int, *, pad_s: int = 20) -> npt.NDArray[np.float64]:
+    """Resample (C, S) at `sfreq_hz` to (C, 200 x whole seconds), with `pad_s` put before and after the signal."""
+    seconds = signal_uv.shape[1] // sfreq_hz
+    whole = signal_uv[:, : seconds * sfreq_hz]
+    if sfreq_hz == 200:
+        return whole  # as `raw.resample` does; `mne.filter.resample` would halve what lies at 100 Hz
+    resampled = mne.filter.resample(whole, up=200, down=sfreq_hz, npad=pad_s * sfreq_hz, verbose="ERROR")
     return np.asarray(resampled[:, : seconds * 200])

@@ -9,11 +9,13 @@ import mne
 import numpy as np
 import numpy.typing as npt
 import pytest
-import yaml
 from eeg_ingest.file import harmonize_file
+from eeg_ingest.files import find_files
+from eeg_ingest.readers import is_companion, recording_files
+from eeg_ingest.sources import Source
 from eeg_store import SCALE_UV, WindowReader
 
-from tests.integration.conftest import ROOT, Built
+from tests.integration.conftest import Built
 from tests.integration.mne_reference import harmonize_with_mne
 
 EDGE_SAMPLES = 20 * 200  # both differ there in how they go on beyond the ends
@@ -32,19 +34,46 @@ def stored_uv(built: Built, row: dict[str, Any]) -> npt.NDArray[np.float64]:
     return seconds.transpose(1, 0, 2).reshape(seconds.shape[1], -1).astype(np.float64) * SCALE_UV
 
 
-def test_every_recording_is_stored_or_fails_for_a_reason(real_store: Built, eeg_data: Path) -> None:
-    sources = yaml.safe_load((ROOT / "pipelines/real/sources.yaml").read_text())["sources"]
-    known = {(row["source"], row["file"]) for row in real_store.store.recordings().to_pylist()}
-    failures = real_store.store.failures().to_pylist()
-    known |= {(row["source"], row["file"]) for row in failures}
-    for source in sources:
-        folder = eeg_data / source["path"].removeprefix("${EEG_TEST_DATA:-../../../shared/eeg}/")
-        files = {path for pattern in source["files"] for path in folder.glob(pattern)}
-        assert files, source["name"]
-        for file in files:
-            assert (source["name"], file.relative_to(folder).as_posix()) in known
-    assert real_store.exit_code == (1 if failures else 0)
-    assert all(len(row["reason"]) > 20 for row in failures)
+# Files of the folder that no source names, by pattern, and what they are.
+NO_RECORDINGS = {
+    "README.md": "about the folder",
+    "*/README.md": "about a dataset",
+    "*/LICENSE": "about a dataset",
+    "*/subject-info.csv": "a table of labels",
+    "**/*.edf.event": "annotations, which the .edf has too",
+    "**/*-eve.fif": "events of a FIF",
+    "**/*.info": "the header of an .easy",
+    "**/SUBJECT-INFO": "about the subjects",
+    "**/subject_info.csv": "about the subjects",
+    "**/*-summary.txt": "the seizures of CHB-MIT",
+    "**/Seizures-list-*.txt": "the seizures of Siena",
+    "**/*.csv_bi": "the seizures of TUH",
+    "**/*_a1.tsv": "the seizures of SeizeIT",
+}
+
+
+def test_every_file_is_a_recording_of_a_source_or_none(real_sources: dict[str, Source], eeg_data: Path) -> None:
+    named = {found.path for source in real_sources.values() for found in find_files(source)[0]}
+    parts = {path for file in named for path in ([*file.rglob("*")] if file.is_dir() else recording_files(file))}
+    others = {path: text for text in NO_RECORDINGS for path in eeg_data.glob(text)}
+    assert set(NO_RECORDINGS) == set(others.values())
+    assert not named & set(others)
+    for path in eeg_data.rglob("*"):
+        if path.is_file():
+            assert path in named | parts | set(others) or is_companion(path), path
+
+
+def test_every_recording_is_stored_or_fails_for_a_reason(real_store: Built, real_sources: dict[str, Source]) -> None:
+    expected = {(found.source, found.file) for source in real_sources.values() for found in find_files(source)[0]}
+    stored = {(row["source"], row["file"]) for row in real_store.store.recordings().to_pylist()}
+    failures = {(row["source"], row["file"]): row["reason"] for row in real_store.store.failures().to_pylist()}
+    assert stored | set(failures) == expected
+    assert not stored & set(failures)
+    assert failures == {
+        ("eeglab_epochs", "test_epochs_onefile.set"): "longest of 4 segments 0.16 s: shorter than one second, so there "
+        "is nothing to store. Leave the file out."
+    }
+    assert real_store.exit_code == 1
     assert real_store.store.validate() == []
 
 

@@ -92,21 +92,3 @@ def test_a_file_that_lacks_a_trial_is_refused(tmp_path: Path) -> None:
     (folder / FIRST).parent.mkdir(parents=True)
     scipy.io.savemat(folder / FIRST, {f"cz_eeg{number}": trial(number) for number in range(1, 24)})
     assert "expected 24 segments, one for each trial, found 23" in ingest("seed_iv", folder).failures[FIRST]
-
-
-def test_preprocessed_seed(tmp_path: Path) -> None:
-    folder = tmp_path / "SEED_EEG"
-    (folder / "Preprocessed_EEG").mkdir(parents=True)
-    arrays = {f"ww_eeg{number}": trial(number) for number in range(1, 16)}
-    scipy.io.savemat(folder / "Preprocessed_EEG/15_20131105.mat", arrays, do_compression=True)
-    scipy.io.savemat(folder / "Preprocessed_EEG/label.mat", {"label": np.zeros((1, 15))})
-    ingested = ingest("seed_preprocessed", folder)
-    assert ingested.failures == {}
-    (file,) = ingested.rows
-    assert (ingested.rows[file]["subject"], ingested.channels(file)) == ("15", NAMES)
-    assert [label for label in ingested.labels(file) if not label.isdigit()][:4] == [
-        "positive",
-        "neutral",
-        "negative",
-        "negative",
-    ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 
 from eeg_ingest.audit.evidence import Evidence
@@ -33,6 +33,7 @@ def check_remarks(evidence: Evidence) -> Iterator[Finding]:
             "Correct what the reasons name and build again",
             files,
         )
+    yield from _filters(evidence)
     yield from _left_out(evidence)
     by_kind: dict[str, list[tuple[Look, str]]] = defaultdict(list)
     for look in evidence.looks:
@@ -50,6 +51,27 @@ def check_remarks(evidence: Evidence) -> Iterator[Finding]:
         )
 
 
+def _filters(evidence: Evidence) -> Iterator[Finding]:
+    """Name the filters that the files declare, where they declare different ones."""
+    declared = Counter((look.row["original_highpass_hz"], look.row["original_lowpass_hz"]) for look in evidence.looks)
+    if len(declared) > 1:
+        listed = [f"{_band(*band)} in {count}" for band, count in declared.most_common(SHOWN_NAMES)]
+        more = " ..." if len(declared) > SHOWN_NAMES else ""
+        yield evidence.finding(
+            "filters",
+            "note",
+            expected="one filter before publication, declared by every file",
+            found=f"{', '.join(listed)}{more} of {number_of(evidence.looks, 'recording')}",
+            action="Do not take the band that a file declares for the band that it holds",
+        )
+
+
+def _band(low_hz: float | None, high_hz: float | None) -> str:
+    if low_hz is None and high_hz is None:
+        return "none"
+    return f"{'?' if low_hz is None else f'{low_hz:.3g}'} to {'?' if high_hz is None else f'{high_hz:.3g}'} Hz"
+
+
 def _left_out(evidence: Evidence) -> Iterator[Finding]:
     """Name the channels that are no EEG by their name, and those that could not be placed, by reason."""
     names: dict[str, dict[str, None]] = defaultdict(dict)
@@ -57,7 +79,7 @@ def _left_out(evidence: Evidence) -> Iterator[Finding]:
     for look in evidence.looks:
         for channel in look.row["left_out"]:
             if channel["reason"] != DROPPED:
-                names[re.sub(r"'[^']*' ?", "", channel["reason"])][channel["name"].strip()] = None
+                names[re.sub(r"'[^']*'", "...", channel["reason"])][channel["name"].strip()] = None
                 looks[look.recording] = look
     if looks:
         yield evidence.finding(
