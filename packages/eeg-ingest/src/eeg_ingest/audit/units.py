@@ -77,8 +77,8 @@ def check_open_inputs(evidence: Evidence) -> Iterator[Finding]:
             "open_inputs",
             "warning",
             expected=f"channels that stay below {OPEN_UV:g} µV",
-            found=f"{number_of(names, 'channel')} beyond it ({', '.join(names[:4])}{' ...' if len(names) > 4 else ''}) in "
-            f"{evidence.share(looks)}",
+            found=f"{number_of(names, 'channel')} beyond it ({', '.join(names[:4])}{' ...' if len(names) > 4 else ''}) "
+            f"in {evidence.share(looks)}",
             action="Leave their seconds out by the quality numbers, or drop the channels",
             looks=looks,
         )
