@@ -54,7 +54,7 @@ MNE_FILES = [
     ("eximia", "test_eximia.nxe"),
     ("chb_mit", "chb05/chb05_06.edf"),
     ("siena", "PN00/PN00-1.edf"),
-    ("tuh", "train/aaaaakpu/s001_2010/01_tcp_ar/aaaaakpu_s001_t000.edf"),
+    ("tusz", "train/aaaaakpu/s001_2010/01_tcp_ar/aaaaakpu_s001_t000.edf"),
     ("seizeit", "P_ID64/P_ID64_r1.edf"),
 ]
 

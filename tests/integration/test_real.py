@@ -77,6 +77,55 @@ def test_every_recording_is_stored_or_fails_for_a_reason(real_store: Built, real
     assert real_store.store.validate() == []
 
 
+# source: format, unit, rates in Hz, numbers of channels, recordings. What the channels are called stands in
+# tests/eeg_ingest/expected_channels.yaml and test_readers_declared_real.py.
+FACTS: dict[str, tuple[str, str, set[float], set[int], int]] = {
+    "eegmat": ("edf", "uV", {500}, {19}, 14),
+    "eegmmidb": ("edf", "uV", {160}, {64}, 6),
+    "ssvep_gdf": ("gdf", "mV", {256}, {8}, 4),
+    "ssvep_fif": ("fif", "mV", {256}, {8}, 1),
+    "biosig_sample": ("gdf", "uV", {256}, {4}, 1),
+    "eeglab": ("eeglab", "uV", {128}, {30}, 1),
+    "brainvision": ("brainvision", "uV", {250, 1000}, {25, 26}, 2),
+    "biosemi_cap": ("bdf", "uV", {256}, {16}, 1),
+    "biosemi": ("bdf", "uV", {2048}, {66}, 1),
+    "edf_labels": ("edf", "uV", {250}, {2}, 1),
+    "edf_types": ("edf", "uV", {200}, {29}, 1),
+    "yasa": ("fif", "V", {200}, {2}, 1),
+    "neuroscan": ("neuroscan-cnt", "uV", {400}, {124}, 1),
+    "egi": ("egi-mff", "uV", {250}, {256}, 1),
+    "innopolis": ("openbci", "uV", {250}, {2}, 24),
+    "muse_mental_state": ("muse", "uV", {256}, {4}, 9),
+    "muse_p300": ("muse", "uV", {256}, {4}, 2),
+    "alcoholism": ("matlab", "uV", {256}, {61}, 10),
+    "eye_state": ("arff", "uV", {128}, {14}, 1),
+    "marley_enobio": ("enobio", "nV", {500}, {8}, 1),
+    "marley_epoc": ("edf", "uV", {128}, {14}, 2),
+    "marley_openbci": ("openbci", "uV", {250}, {8}, 1),
+    "ant": ("ant-cnt", "uV", {1000}, {63}, 1),
+    "nihon_kohden": ("nihon-kohden", "uV", {200}, {21}, 1),
+    "curry": ("curry", "uV", {250}, {3}, 1),
+    "eximia": ("eximia", "uV", {1450}, {60}, 1),
+    "lab_streaming_layer": ("xdf", "uV", {256, 300}, {4, 16}, 2),
+    "chb_mit": ("edf", "uV", {256}, {22}, 4),
+    "siena": ("edf", "uV", {512}, {29}, 5),
+    "tusz": ("edf", "uV", {250, 400}, {19, 23}, 14),
+    "seizeit": ("edf", "uV", {250}, {19}, 4),
+}
+
+
+def test_format_unit_rate_and_channels_of_each_source(real_store: Built, real_sources: dict[str, Source]) -> None:
+    assert set(FACTS) == set(real_sources) - {"eeglab_epochs"}  # it fails
+    stored = real_store.store.recordings().to_pylist()
+    for source, (kind, unit, rates_hz, n_channels, count) in FACTS.items():
+        rows = [row for row in stored if row["source"] == source]
+        assert len(rows) == count, source
+        assert {(row["format"], row["original_unit"]) for row in rows} == {(kind, unit)}
+        assert {row["original_sfreq_hz"] for row in rows} == rates_hz, source
+        assert {row["n_channels"] for row in rows} == n_channels, source
+        assert all(row["subject"] for row in rows), source
+
+
 @pytest.mark.parametrize(
     "file",
     [

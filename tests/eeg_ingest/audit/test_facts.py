@@ -120,6 +120,14 @@ def test_what_the_build_said_is_repeated_once(tmp_path: Path, audit_of: Audit) -
     assert names == [("ingest_warning", "note", ("h0", "h1", "h2")), ("left_out", "note", ("h0", "h1", "h2"))]
 
 
+def test_filters_that_the_files_declare_differently(audit_of: Audit) -> None:
+    found = heads(4, 2, original_highpass_hz=None, original_lowpass_hz=None)
+    found["h1"].row |= {"original_highpass_hz": 0.5, "original_lowpass_hz": 45.0}
+    (finding,) = audit_of(found)
+    assert (finding.name, finding.weight) == ("filters", "note")
+    assert finding.found == "none in 3, 0.5 to 45 Hz in 1 of 4 recordings"
+
+
 def test_failures_and_damage_are_findings(tmp_path: Path) -> None:
     from eeg_ingest.audit import audit  # noqa: PLC0415
 

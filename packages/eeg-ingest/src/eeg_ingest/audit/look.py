@@ -19,15 +19,8 @@ from eeg_ingest.outcome import Failed
 
 COLUMNS = [
     *("recording", "source", "subject", "run", "file", "array", "first_second", "n_seconds", "n_channels", "segments"),
-    *(
-        "original_sfreq_hz",
-        "original_duration_s",
-        "line_freq_hz",
-        "band_high_hz",
-        "original_highpass_hz",
-        "original_lowpass_hz",
-    ),
-    *("original_names", "left_out", "warnings"),
+    *("original_sfreq_hz", "original_duration_s", "line_freq_hz", "band_high_hz"),
+    *("original_highpass_hz", "original_lowpass_hz", "original_names", "left_out", "warnings"),
 ]
 MAINS_HZ = (50.0, 60.0)
 DEAD = 0.95  # share of a second's samples that stand still, sit at a limit or are no numbers
