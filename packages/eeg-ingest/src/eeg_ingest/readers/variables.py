@@ -16,7 +16,19 @@ import scipy.io
 
 from eeg_ingest.recording import IngestError
 
-_DAMAGE = (OSError, ValueError, TypeError, KeyError, NotImplementedError, EOFError, zlib.error, zipfile.BadZipFile)
+# what SciPy, h5py and NumPy raise where bytes are not as their format says
+DAMAGE = (
+    OSError,
+    ValueError,
+    TypeError,
+    LookupError,
+    RuntimeError,  # of HDF5's own checks; NotImplementedError is one
+    OverflowError,
+    EOFError,
+    zlib.error,
+    zipfile.BadZipFile,
+    scipy.io.matlab.MatReadError,
+)
 _NO_DATA = (scipy.io.matlab.MatlabOpaque, scipy.io.matlab.MatlabFunction, scipy.io.matlab.MatlabObject)
 _HDF5_NUMBERS = {"double", "single", "logical", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))}
 
@@ -85,9 +97,7 @@ def open_variables(path: Path, kind: str) -> Iterator[Variables]:
                 yield _Hdf5(file)
         else:
             yield _Mat5(path)
-    except scipy.io.matlab.MatReadError as error:
-        raise IngestError(f"A damaged MATLAB file: {error}. Fetch it again.") from error
-    except _DAMAGE as error:
+    except DAMAGE as error:
         what = "NumPy archive" if kind == "npz" else "MATLAB file"
         found = " ".join(str(error).split())[:200] or type(error).__name__
         raise IngestError(
