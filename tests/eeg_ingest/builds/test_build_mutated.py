@@ -80,7 +80,7 @@ def _write(folder: Path, files: dict[str, bytes]) -> None:
 
 
 def _cannot_be_known(kind: str, mutant: Mutant) -> bool:
-    """Damage after which other samples are read, and which nothing in the file betrays (docs/decisions/broken-files.md).
+    """Damage after which other samples are read, and which nothing betrays (docs/decisions/broken-files.md).
 
     ANT compresses without a checksum, so that one byte changes all that follows it in its block. HDF5 has none for
     contiguous samples, which lie elsewhere than it says where bytes before them were added or removed.
@@ -91,16 +91,14 @@ def _cannot_be_known(kind: str, mutant: Mutant) -> bool:
 class _Judge:
     """Holds what was stored of damaged files against what was stored of the sound ones."""
 
-    def __init__(
-        self, folder: Path, store: Store, rows: dict[str, dict[str, Any]], sounds: dict[str, Sound]
-    ) -> None:
+    def __init__(self, folder: Path, store: Store, rows: dict[str, dict[str, Any]], sounds: dict[str, Sound]) -> None:
         self._folder, self._rows, self._sounds = folder, rows, sounds
         self._reader = WindowReader(store)
         self._sources = {source.name: source for source in load_sources(folder / "sources.yaml")}
 
     def problem(self, folder: str, mutant: Mutant) -> str | None:
         """What is wrong with the recording that was stored of a mutant; None if nothing is, or none was stored."""
-        kind = folder.split("/")[0]
+        kind = Path(folder).parts[0]
         opened = self._sounds[kind].opened
         row, sound_row = self._rows.get(f"{folder}/{opened}"), self._rows[f"{kind}/sound/{opened}"]
         if row is None:
@@ -133,7 +131,7 @@ def _read(path: Path, source: Source, row: dict[str, Any]) -> Signal:
 
 def _values_per_byte(row: dict[str, Any]) -> float:
     n_samples: float = row["original_duration_s"] * row["original_sfreq_hz"]
-    return n_samples * row["n_channels"] / row["n_bytes"]
+    return n_samples * float(row["n_channels"] / row["n_bytes"])
 
 
 def _difference(found: Signal, wanted: Signal, *, share: float) -> str | None:

@@ -128,7 +128,7 @@ def _events(path: Path, header: GdfHeader, sfreq_hz: float) -> tuple[Event, ...]
     """The event table behind the samples, labelled with the codes. Its positions count from 1, at its own rate.
 
     As in MNE an event lasts one sample where the table has no durations, and marks behind the last sample (OpenViBE's
-    end of the experiment) are none. Raises IngestError if the table is cut short, or something else is in its place: then
+    end of the experiment) are none. Raises IngestError if the table is cut short or something else is there: then
     bytes of the samples are missing, or there are more than the header says.
     """
     with path.open("rb") as file:

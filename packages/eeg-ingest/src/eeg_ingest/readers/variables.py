@@ -204,6 +204,7 @@ class _Hdf5Value:
             )
         if "MATLAB_empty" in self._node.attrs:
             return np.empty((0, 0))
+        check_numbers(self._node)
         return self._node
 
     def texts(self) -> list[str] | None:
@@ -291,6 +292,15 @@ def _no_data(kind: str) -> IngestError:
         f"A variable of the file is no data: expected numbers, texts, cells or structs, found a MATLAB {kind}, which "
         "is not executed. Save it as a plain array."
     )
+
+
+def check_numbers(dataset: h5py.Dataset) -> None:
+    """Raises IngestError if HDF5 describes numbers that no computer has, as damaged bytes do: it would convert them."""
+    if dataset.dtype.kind in "iuf" and dataset.id.get_type() != h5py.h5t.py_create(dataset.dtype):
+        raise IngestError(
+            f"The numbers of {dataset.name} cannot be read: expected {dataset.dtype} as IEEE 754 or two's complement, "
+            "found another layout of their bits. Fetch the file again."
+        )
 
 
 def vector(value: Value) -> npt.NDArray[np.float64]:
