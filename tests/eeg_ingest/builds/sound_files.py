@@ -108,7 +108,8 @@ def _eeglab(folder: Path) -> Sound:
     eeg = {"setname": "x", "nbchan": 3, "trials": 1, "pnts": data.shape[1], "srate": float(RATE_HZ), "xmin": 0.0,
            "xmax": 4.995, "times": empty, "data": "x.fdt", "icaact": empty, "icawinv": empty, "icasphere": empty,
            "icaweights": empty, "icachansind": empty, "chanlocs": locations, "chaninfo": {"nosedir": "+X"},
-           "ref": "common", "event": empty, "urevent": empty, "epoch": empty, "history": "", "comments": ""}  # fmt: skip
+           "ref": "common", "event": empty, "urevent": empty, "epoch": empty, "history": "",
+           "comments": ""}  # fmt: skip
     scipy.io.savemat(folder / "x.set", {"EEG": eeg}, appendmat=False)
     (folder / "x.fdt").write_bytes(data.T.tobytes())
     return _read(folder / "x.set", {"x.fdt": 0})
