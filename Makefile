@@ -17,7 +17,7 @@ $(READY): constraints.txt requirements-dev.txt $(MANIFESTS)
 	touch $(READY)
 
 demo: setup
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python pipelines/demo/run.py
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pipelines.demo.run
 
 lint: setup
 	$(BIN)/ruff check .

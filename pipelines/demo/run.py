@@ -6,24 +6,21 @@ runs.
 
 from __future__ import annotations
 
-import json
-import shlex
 import shutil
 import statistics
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
+from pipelines.commands import ROOT, result, run
+
 DEMO = Path("build/demo")
 TASK = Path("pipelines/demo/task.yaml")
 SEEDS = (0, 1, 2)
 
-TOKENIZER_STEPS = 250
-PRETRAINING_STEPS = 300
-FINETUNING_STEPS = 60
+TOKENIZER_STEPS = 200
+PRETRAINING_STEPS = 1500
+FINETUNING_STEPS = 200
 
 
 def main() -> None:
@@ -44,7 +41,7 @@ def main() -> None:
     run("eeg-tokenizer", "encode", "--store", store, "--tokenizer", tokenizer)
     pretraining = result(
         *("labram", "pretrain", "--store", store, "--tokenizer", tokenizer, "--output", pretrained),
-        *("--size", "tiny", "--steps", PRETRAINING_STEPS, "--batch-size", 8, "--lr", 3e-3),
+        *("--size", "tiny", "--steps", PRETRAINING_STEPS, "--batch-size", 4),
     )
 
     task = ("--store", store, "--task", TASK)
@@ -63,28 +60,6 @@ def main() -> None:
     print()
     print_table(inspected, tokenized, pretraining, scores, chance=tuned["test"]["chance"])
     print(f"\nDone in {(time.monotonic() - began) / 60:.1f} min. Everything is in {DEMO}.")
-
-
-def run(*command: object) -> None:
-    """Print a command, run it, and show what it says."""
-    _call(command, capture=False)
-
-
-def result(*command: object) -> dict[str, Any]:
-    """Print a command, run it, and return its JSON result."""
-    loaded: dict[str, Any] = json.loads(_call((*command, "--json"), capture=True))
-    return loaded
-
-
-def _call(command: tuple[object, ...], *, capture: bool) -> str:
-    words = [str(word) for word in command]
-    print(f"\n$ {shlex.join(words)}", flush=True)
-    began = time.monotonic()
-    done = subprocess.run(words, cwd=ROOT, check=False, text=True, stdout=subprocess.PIPE if capture else None)
-    if done.returncode != 0:
-        sys.exit(f"{words[0]} {words[1]} ended with exit code {done.returncode}.")
-    print(f"({time.monotonic() - began:.0f} s)", flush=True)
-    return done.stdout or ""
 
 
 def print_table(

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pyedflib
 import pytest
-from eeg_ingest.events import FileLabels, event_rows, read_labels, rename_annotations
+from eeg_ingest.events import FileLabels, event_rows, read_labels, rename_annotations, without_repeats
 from eeg_ingest.file import StoredSegment
 from eeg_ingest.labels import (
     AnnotationLabels,
@@ -313,3 +313,54 @@ def test_the_remainder_is_what_no_label_covers(tmp_path: Path) -> None:
     ]
     # Where the table is missing nobody knows.
     assert read_labels([table, rest], {}, tmp_path / "b.edf", tmp_path, Minute()).events == ()
+
+
+def test_the_remainder_is_of_the_labels_before_it(tmp_path: Path) -> None:
+    """And rows that touch but for rounding leave nothing between them."""
+    _write(tmp_path / "a.csv_bi", "onset,stop,label\n0,36.8868,bckg\n36.8868,45.3055,seiz\n")
+    _write(tmp_path / "a.csv", "onset,stop,label\n0,60,bckg FP1-F7\n")
+    tables = [_table(table=f"{{stem}}.{name}", onset="onset", stop="stop") for name in ("csv_bi", "csv")]
+    rest = RemainderLabels.model_validate({"from": "remainder", "label": "bckg"})
+    found = read_labels([tables[0], rest, tables[1]], {}, tmp_path / "a.edf", tmp_path, Minute()).events
+    assert [(event.onset_s, event.label) for event in found] == [
+        (0.0, "bckg"),
+        (36.8868, "seiz"),
+        (pytest.approx(45.3055), "bckg"),
+        (0.0, "bckg FP1-F7"),
+    ]
+
+
+def test_tables_of_nedc_before_2022(tmp_path: Path) -> None:
+    keys: dict[str, Any] = {"onset": "start_time", "stop": "stop_time", "channel": "channel"}
+    _write(tmp_path / "a.tse_agg", "version = tse_v1.0.0\n\n0.0000 10.5 bckg 1.0000\n10.5  20 slow 1.0000\n")
+    table = _table(table=["{stem}.csv", "{stem}.tse_agg"], **keys)
+    assert _read(table, tmp_path / "a.edf").events == (Event(0, 10.5, "bckg TERM"), Event(10.5, 9.5, "slow TERM"))
+    renamed = _table(table="{stem}.tse_agg", rename_channels={"TERM": ""}, **keys)
+    assert _read(renamed, tmp_path / "a.edf").events == (Event(0, 10.5, "bckg"), Event(10.5, 9.5, "slow"))
+    _write(tmp_path / "a.tse_agg", "version = tse_v1.0.0\n\n0.0000 soon bckg 1\n")
+    with pytest.raises(IngestError, match="expected seconds in column 'stop_time' on line 3, found 'soon'"):
+        _read(table, tmp_path / "a.edf")
+
+
+def test_channels_that_a_table_counts(tmp_path: Path) -> None:
+    _write(tmp_path / "a.rec", "0,90.4,91.4,6\n13,90.4,91.4,6\n")
+    label = _table(
+        table="{stem}.rec", columns=["channel", "start", "stop", "code"], onset="start", stop="stop", column="code",
+        channel="channel", rename={"6": "bckg"}, rename_channels={"0": "FP1-F7"},
+    )  # fmt: skip
+    found = _read(label, tmp_path / "a.edf").events
+    assert [(event.onset_s, event.label) for event in found] == [(90.4, "bckg FP1-F7"), (90.4, "bckg 13")]
+
+
+def test_a_table_whose_absence_says_that_nothing_happened(tmp_path: Path) -> None:
+    silent = _table(table="{stem}_seiz.csv", onset="onset", optional="silently")
+    rest = RemainderLabels.model_validate({"from": "remainder", "label": "background"})
+    found = read_labels([silent, rest], {}, tmp_path / "a.edf", tmp_path, Minute())
+    assert found == FileLabels(events=(Event(0, 60, "background"),))
+
+
+def test_an_annotation_that_a_label_tells_again_is_left_out() -> None:
+    own = [Event(0.0, 0.0, "start"), Event(2.0, 0.0, "go"), Event(2.004, 0.0, "go"), Event(3.0, 0.0, "go")]
+    told = [Event(2.002, 1.5, "go"), Event(0.0, 0.0, "stop"), Event(5.0, 0.0, "start")]
+    assert without_repeats(own, told) == [own[0], own[3]]
+    assert without_repeats(own, []) == own

@@ -161,6 +161,18 @@ def test_rename_and_drop_go_by_label_or_stripped_label() -> None:
     assert choice.warnings == ("rename 'Nz' matches no channel", "drop 'PO3' matches no channel")
 
 
+def test_of_two_references_the_one_of_most_channels_is_taken() -> None:
+    """Files of Temple University Hospital may hold an electrode twice."""
+    labels = ["EEG FP1-LE", "EEG FP1-REF", "EEG F3-REF", "EEG C3-REF", "EEG C3-LE", "EEG OZ-LE", "EEG P3-REF"]
+    choice = choose(labels)
+    assert (choice.names, choice.indices) == (("FP1", "F3", "C3", "OZ", "P3"), (1, 2, 3, 5, 6))
+    assert [(item.name, item.reason) for item in choice.left_out] == [
+        ("EEG FP1-LE", "same name as 'EEG FP1-REF'"),
+        ("EEG C3-LE", "same name as 'EEG C3-REF'"),
+    ]
+    assert choose(labels, drop=["EEG FP1-REF"]).indices == (0, 2, 3, 5, 6)  # of what the source leaves
+
+
 def test_renamed_labels_may_swap() -> None:
     assert choose(["C3", "C4"], rename={"C3": "C4", "C4": "C3"}).names == ("C4", "C3")
 

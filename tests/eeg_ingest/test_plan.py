@@ -76,6 +76,13 @@ def test_without_patterns_every_known_suffix_is_found(tmp_path: Path) -> None:
     assert _found(_source(tmp_path)) == expected
 
 
+def test_excluded_files_are_passed_over(tmp_path: Path) -> None:
+    _make(tmp_path, "sub-1/a.edf", "sub-2/eeg/b.edf", "sub-2/c.edf")
+    source = _source(tmp_path, files="**/*.edf", exclude=("**/sub-2/**", "**/sub-3/**"))
+    assert (_found(source), _failures(source)) == (["sub-1/a.edf"], {})
+    assert _found(_source(tmp_path, exclude=("*/a.edf",))) == ["sub-2/c.edf", "sub-2/eeg/b.edf"]
+
+
 def test_hidden_files_and_folders_are_passed_over(tmp_path: Path) -> None:
     _make(tmp_path, "a.edf", "._a.edf", ".git/b.edf")
     assert _found(_source(tmp_path, files="**/*")) == ["a.edf"]

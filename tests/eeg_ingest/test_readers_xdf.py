@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import pyxdf
+from eeg_ingest.montage import choose_channels
 from eeg_ingest.readers import open_recording
 from eeg_ingest.recording import IngestError
 from eeg_ingest.stream_settings import XdfSettings
@@ -128,6 +129,7 @@ def test_one_of_two_amplifiers_has_to_be_chosen(tmp_path: Path) -> None:
         ("C4", "eeg"),
         ("TRG", "stim"),
     ]
+    assert choose_channels(other, rename={"TRG": "Cz"}, drop=(), montage=None).names == ("C3", "C4", "CZ")
 
 
 @pytest.mark.parametrize("number", ["double64", "int16", "int32", "int64", "int8"])

@@ -74,6 +74,10 @@ sources:
             "sources[0].files: expected a pattern relative to the path of the source, with /, found '../*.edf'.",
         ),
         (
+            "exclude: /abs",
+            "sources[0].exclude: expected a pattern relative to the path of the source, with /, found '/abs'.",
+        ),
+        (
             "subject: '(?P<subject>x'",
             "sources[0].subject: expected a regular expression, found '(?P<subject>x'. "
             "Missing ), unterminated subpattern at position 0.",
@@ -156,6 +160,11 @@ sources:
         (
             "labels: {from: table, table: t.csv, column: c, key: k, channel: ch}\n    subject: '(?P<subject>x)'",
             "sources[0].labels.channel: expected channel only beside onset, found no onset. Remove channel.",
+        ),
+        (
+            "labels: {from: table, table: t.csv, column: c, onset: o, rename_channels: {TERM: ''}}",
+            "sources[0].labels.rename_channels: expected rename_channels only beside channel, found no channel. "
+            "Remove rename_channels.",
         ),
         (
             "labels: {from: table, table: t.csv, column: label, onset: o, columns: [o, lable]}",

@@ -21,6 +21,20 @@ if TYPE_CHECKING:
     from tests.eeg_store.conftest import Recordings
 
 
+def test_what_is_expected_is_kept_apart_from_the_spec(tmp_path: Path) -> None:
+    store = Store.create(tmp_path / "s", {"sources": {"a": {}}})
+    before = store.spec_hash
+    store.update_expected({"a": {"subjects": 9, "sfreq_hz": (160.0, 128.0)}})
+    store.update_spec({"sources": {"a": {}, "b": {}}})
+    held = Store.open(tmp_path / "s")
+    assert held.expected == {"a": {"subjects": 9, "sfreq_hz": [160.0, 128.0]}}
+    assert held.spec_hash != before
+    store.update_spec({"sources": {"a": {}}})
+    assert store.spec_hash == before
+    with pytest.raises(StoreError, match='mode "a"'):
+        held.update_expected({})
+
+
 def test_the_spec_comes_back_with_its_hash(tmp_path: Path) -> None:
     store = Store.create(tmp_path / "s", {"b": [1, 2.5], "a": {"µ": None}})
     same = Store.create(tmp_path / "t", {"a": {"µ": None}, "b": [1, 2.5]})

@@ -164,9 +164,9 @@ def test_temporal_filters(size: str, filters: int) -> None:
 
 def test_initialization_is_scaled_down_with_depth() -> None:
     torch.manual_seed(0)
-    model = Backbone(SIZES["tiny"])
+    model = Backbone(SIZES["base"])
     weights = model.state_dict()
-    for depth in range(SIZES["tiny"].layers):
+    for depth in range(SIZES["base"].layers):
         block, scale = f"blocks.{depth}.", 1 / math.sqrt(2 * (depth + 1))
         assert weights[f"{block}attn.qkv.weight"].std().item() == pytest.approx(0.02, rel=0.05)
         assert weights[f"{block}attn.proj.weight"].std().item() == pytest.approx(0.02 * scale, rel=0.05)
@@ -174,6 +174,21 @@ def test_initialization_is_scaled_down_with_depth() -> None:
         assert torch.all(weights[f"{block}gamma_1"] == 0.1)
         assert torch.all(weights[f"{block}mlp.fc1.bias"] == 0)
     assert model.pos_embed.std().item() == pytest.approx(0.02, rel=0.05)
+
+
+def test_attention_of_tiny_starts_at_the_same_place_and_second() -> None:
+    torch.manual_seed(0)
+    model = Backbone(SIZES["tiny"])
+    patches = torch.randn(2, 8, 200)
+    features = model.embed(patches, None).std().item()
+    for embedding in (model.pos_embed, model.time_embed, model.mask_token):
+        assert embedding is not None
+        assert 0.5 * features < embedding.std().item() < 2 * features
+    assert model.cls_token.std().item() == pytest.approx(0.02, rel=0.2)
+    for depth in range(SIZES["tiny"].layers):
+        queries, keys, values = model.state_dict()[f"blocks.{depth}.attn.qkv.weight"].chunk(3)
+        assert torch.equal(queries, keys)
+        assert not torch.equal(queries, values)
 
 
 def test_drop_path_leaves_branches_out_in_training_alone() -> None:

@@ -23,7 +23,10 @@ RHYTHM_HZ = {"slow": 6.0, "fast": 20.0, "none": None}
 
 @dataclass(frozen=True)
 class Lab:
-    """A source of `n_subjects` subjects, each with one recording in which the states take turns, `rounds` times."""
+    """A source of `n_subjects` subjects, each with one recording in which the states take turns, `rounds` times.
+
+    Each event is written `copies` times.
+    """
 
     name: str = "lab"
     channels: tuple[str, ...] = ("FZ", "CZ", "PZ")
@@ -32,6 +35,7 @@ class Lab:
     rounds: int = 3
     subject_known: bool = True
     broken_seconds: Sequence[int] = ()
+    copies: int = 1
 
 
 @pytest.fixture
@@ -58,9 +62,8 @@ def write_lab(store: Store, lab: Lab) -> None:
         for turn, state in enumerate(lab.states * lab.rounds):
             signal.append(state_signal(rng, state, len(lab.channels)))
             onset_s = float(turn * BLOCK_S)
-            events.append(
-                {"onset_s": onset_s, "original_onset_s": onset_s, "duration_s": float(BLOCK_S), "label": state}
-            )
+            event = {"onset_s": onset_s, "original_onset_s": onset_s, "duration_s": float(BLOCK_S), "label": state}
+            events += [event] * lab.copies
         quality = np.zeros((n_seconds, len(lab.channels), len(QUALITY_MEASURES)), dtype=np.float32)
         quality[list(lab.broken_seconds), 0, QUALITY_MEASURES.index("non_finite")] = 0.5
         with RecordingWriter(store, slots[name]) as writer:

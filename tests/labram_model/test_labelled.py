@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -91,6 +92,18 @@ def test_windows_hold_the_store_s_samples(make_store: StoreMaker) -> None:
         np.testing.assert_allclose(batch.windows.patches[row].numpy().reshape(2, -1), stretch * 0.001, rtol=1e-6)
         turn = (window.start_sample // SFREQ_HZ - zarr_first(store, window.recording)) // BLOCK_S
         assert batch.labels[row] == turn % 2
+
+
+def test_a_window_of_several_events_counts_once_or_for_each(make_store: StoreMaker) -> None:
+    """An event that is seen on three channels is three events (TUEV)."""
+    store = Store.open(make_store({"n_subjects": 1, "copies": 3}))
+    once = labelled_windows(store, task(offset_s=1)).windows
+    each = labelled_windows(store, task(offset_s=1, every_event=True)).windows
+    assert (len(once), len(each)) == (6, 18)
+    assert Counter((window.start_sample, window.label) for window in each) == {
+        (window.start_sample, window.label): 3 for window in once
+    }
+    assert [window.event for window in each] == list(range(1, 19))
 
 
 def zarr_first(store: Store, recording: str) -> int:

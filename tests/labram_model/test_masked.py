@@ -141,7 +141,7 @@ def test_parameter_counts_with_one_code_head(size: str, expected: int) -> None:
 
 def test_initialization_cuts_the_normal_distribution_at_one_deviation() -> None:
     torch.manual_seed(0)
-    weights = MaskedModel(SIZES["tiny"], N_CODES).state_dict()
+    weights = MaskedModel(SIZES["base"], N_CODES).state_dict()
     for name in ("head.weight", "backbone.pos_embed", "backbone.patch_embed.conv2.weight"):
         assert weights[name].abs().max() <= 0.02
     assert weights["head.weight"].std().item() == pytest.approx(0.02 * 0.5396, rel=0.05)  # of a normal cut at ±1 sd

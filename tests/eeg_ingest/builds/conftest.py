@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +88,41 @@ def workers() -> Iterator[Workers]:
     """One worker process for all builds of a module."""
     with Workers(1) as started:
         yield started
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A scheduler and its workers, each a process of its own, as `dask scheduler` and `dask worker` start them."""
+
+    address: str
+    scheduler: subprocess.Popen[str]
+    workers: list[subprocess.Popen[str]]
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """A cluster of one worker, or of as many as the test is parametrized with."""
+    file = tmp_path / "scheduler.json"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    options: Any = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": tmp_path, "env": environment}
+    host = ["--host", "127.0.0.1", "--scheduler-file", str(file), "--dashboard-address", "127.0.0.1:0"]
+
+    def start(*arguments: str) -> subprocess.Popen[str]:
+        command = [str(Path(sys.executable).with_name("dask")), *arguments, *host]
+        return subprocess.Popen(command, text=True, start_new_session=True, **options)
+
+    scheduler = start("scheduler", "--port", "0")
+    workers = [start("worker", "--nworkers", "1", "--nthreads", "1") for _ in range(getattr(request, "param", 1))]
+    deadline = time.monotonic() + 60
+    while not file.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    try:
+        yield Cluster(json.loads(file.read_text())["address"], scheduler, workers)
+    finally:
+        for process in (*workers, scheduler):
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 @pytest.fixture(scope="session")

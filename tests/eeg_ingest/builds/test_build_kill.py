@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
@@ -19,6 +19,9 @@ from eeg_ingest.errors import UsageError
 from eeg_ingest.sources import load_sources
 from eeg_ingest.workers import Workers
 from eeg_store import Store
+
+if TYPE_CHECKING:
+    from tests.eeg_ingest.builds.conftest import Cluster
 
 N_FILES = 12
 N_KILLS = 12
@@ -52,8 +55,8 @@ def start(corpus: Path) -> Iterator[Start]:
     """Start a build of the corpus as the leader of a process group of its own."""
     started: list[subprocess.Popen[str]] = []
 
-    def start_build(store: Path) -> subprocess.Popen[str]:
-        command = [str(Path(sys.executable).with_name("eeg-ingest")), "build", "--workers", "1"]
+    def start_build(store: Path, where: tuple[str, str] = ("--workers", "1")) -> subprocess.Popen[str]:
+        command = [str(Path(sys.executable).with_name("eeg-ingest")), "build", *where]
         process = subprocess.Popen(
             [*command, "--sources", str(corpus / "sources.yaml"), "--store", str(store)],
             stdout=subprocess.PIPE,
@@ -134,6 +137,25 @@ def test_a_killed_worker_costs_a_retry(
         for child in psutil.Process(process.pid).children():
             if "spawn_main" in " ".join(child.cmdline()):
                 child.kill()
+    out, err = process.communicate(timeout=100)
+    assert process.returncode == 1, err
+    assert f"{N_FILES} ingested, 0 present, 2 failed" in out
+    assert "Traceback" not in err
+    assert contents(tmp_path / "data.zarr") == undisturbed
+
+
+@pytest.mark.parametrize("cluster", [2], indirect=True)
+def test_workers_of_a_cluster_that_die(
+    cluster: Cluster, start: Start, tmp_path: Path, undisturbed: dict[str, str], contents: Any
+) -> None:
+    """One dies and comes back, the other one's node is lost for good."""
+    process = start(tmp_path / "data.zarr", ("--scheduler", cluster.address))
+    _wait_for_recordings(tmp_path / "data.zarr", process, 1)
+    for child in psutil.Process(cluster.workers[0].pid).children(recursive=True):
+        if "spawn_main" in " ".join(child.cmdline()):
+            child.kill()
+    _wait_for_recordings(tmp_path / "data.zarr", process, 4)
+    os.killpg(cluster.workers[1].pid, signal.SIGKILL)
     out, err = process.communicate(timeout=100)
     assert process.returncode == 1, err
     assert f"{N_FILES} ingested, 0 present, 2 failed" in out

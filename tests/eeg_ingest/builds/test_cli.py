@@ -146,7 +146,7 @@ def test_plan_writes_nothing(corpus: Path, cli: Any, tmp_path: Path) -> None:
 def test_the_schema_is_json_and_the_example_loads(command: Command, tmp_path: Path) -> None:
     assert json.loads(command("schema").stdout)["properties"].keys() == {"sources"}
     assert command("init", cwd=tmp_path).returncode == 0
-    assert len(load_sources(tmp_path / "sources.yaml")) == 6
+    assert len(load_sources(tmp_path / "sources.yaml")) == 8
     before = (tmp_path / "sources.yaml").read_text()
     again = command("init", cwd=tmp_path)
     assert again.returncode == 2
@@ -182,9 +182,12 @@ def test_a_sources_yaml_with_five_mistakes(command: Command, tmp_path: Path) -> 
         (["build", "--sources", "ok.yaml", "--workers", "0"], "--workers"),
         (["build", "--sources", "ok.yaml", "--workers", "1", "--scheduler", "tcp://x:1"], "exclude each other"),
         (["build", "--sources", "ok.yaml", "--store", "other"], "other"),
+        (["build", "--sources", "ok.yaml", "--workers", "1", "--parts", "1/2", "--strict"], "audit --strict after"),
         (["inspect", "none.zarr"], "none.zarr"),
         (["inspect", "plain.zarr"], "eeg-store"),
         (["validate", "--store", "none.zarr"], "none.zarr"),
+        (["audit", "none.zarr"], "none.zarr"),
+        (["audit", "none.zarr", "--sources", "none.yaml"], "none.yaml"),
         (["inspekt"], "inspekt"),
     ],
 )
@@ -208,8 +211,42 @@ def test_another_spec_is_refused_with_both_values(built: Path, command: Command,
         assert "sources.eeg.line_freq_hz: 'auto' in the store, 60.0 now." in finished.stderr
 
 
+def test_build_and_audit_say_what_was_found(
+    command: Command, tmp_path: Path, write_edf: Any, write_sources: Any
+) -> None:
+    for number in range(3):
+        write_edf(tmp_path / "eeg" / f"s{number}.edf", 10 + number, seconds=12, names=("Fp1", "C3", "O1"))
+    source = {"name": "eeg", "path": str(tmp_path / "eeg"), "subject": r"(?P<subject>s\d)", "line_freq_hz": 50}
+    write_sources(tmp_path / "plain.yaml", source)
+    write_sources(tmp_path / "sources.yaml", {**source, "expected": {"subjects": 9, "sfreq_hz": 500, "hours": 2}})
+    build = ("build", "--workers", 1, "--sources")
+    plain = command(*build, "plain.yaml", "--strict", "--json", cwd=tmp_path)
+    assert plain.returncode == 0
+    assert json.loads(plain.stdout)["findings"] == []
+    built = command(*build, "sources.yaml", "--json")
+    result = json.loads(built.stdout)
+    assert built.returncode == 0
+    assert result["spec"] == json.loads(plain.stdout)["spec"]
+    names = [(finding["name"], finding["weight"]) for finding in result["findings"]]
+    assert names == [("sampling_rate", "error"), ("hours", "note"), ("subjects", "note")]
+    assert result["findings"][0]["recordings"] == [f"eeg/s{number}.edf" for number in range(3)]
+    lines = [line for line in built.stderr.splitlines() if " in eeg: expected " in line]
+    assert [line.split()[:2] for line in lines] == [[weight, name] for name, weight in names]
+    assert command(*build, "sources.yaml", "--strict").returncode == 1
+
+    audited = command("audit", "--workers", 1, "--json")
+    assert audited.returncode == 0
+    assert json.loads(audited.stdout) == {"recordings": 3, "findings": result["findings"]}
+    assert command("audit", "data.zarr", "--workers", 1, "--strict").returncode == 1
+    write_sources(tmp_path / "other.yaml", {**source, "expected": {"subjects": 2}})
+    other = command("audit", "--workers", 1, "--sources", "other.yaml", "--strict")
+    assert other.returncode == 1
+    assert "warning: subjects in eeg\n  expected  2 subjects\n  found     3\n  do        Check" in other.stdout
+    assert other.stdout.endswith("3 recordings looked at: 0 errors, 1 warning, 0 notes\n")
+
+
 def test_help_names_every_command(command: Command) -> None:
     finished = command("--help")
     assert finished.returncode == 0
-    for name in ("build", "plan", "inspect", "validate", "schema", "recipes", "init", "demo"):
+    for name in ("build", "plan", "audit", "inspect", "validate", "schema", "recipes", "init", "demo"):
         assert name in finished.stdout

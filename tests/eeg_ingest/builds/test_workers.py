@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from eeg_ingest.errors import StoppedError, UsageError
@@ -18,7 +16,8 @@ from eeg_ingest.outcome import Failed, outcome_of
 from eeg_ingest.recording import IngestError
 from eeg_ingest.workers import Workers
 
-DASK = Path(sys.executable).with_name("dask")
+if TYPE_CHECKING:
+    from tests.eeg_ingest.builds.conftest import Cluster
 
 
 def test_every_item_gets_its_outcome(workers: Workers) -> None:
@@ -90,57 +89,29 @@ def test_every_error_is_a_failure_with_its_reason(error: Exception, reason: str)
     assert (outcome.trace is not None) == isinstance(error, ZeroDivisionError)
 
 
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """A scheduler and a worker as `dask scheduler` and `dask worker` start them; the address, and the scheduler."""
-    file = tmp_path / "scheduler.json"
-    options: Any = {
-        "stdout": subprocess.DEVNULL,
-        "stderr": subprocess.DEVNULL,
-        "start_new_session": True,
-        "cwd": tmp_path,
-    }
-    host: list[str | Path] = ["--host", "127.0.0.1", "--scheduler-file", file]
-    scheduler = subprocess.Popen([DASK, "scheduler", "--port", "0", "--no-dashboard", *host], **options)
-    worker = subprocess.Popen(
-        [DASK, "worker", "--nworkers", "1", "--nthreads", "1", "--no-dashboard", *host], **options
-    )
-    deadline = time.monotonic() + 60
-    while not file.exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    try:
-        yield json.loads(file.read_text())["address"], scheduler
-    finally:
-        for process in (worker, scheduler):
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
-
 def test_a_build_on_a_running_cluster(
-    cluster: tuple[str, Any], cli: Any, tmp_path: Path, write_edf: Callable[..., Path], write_sources: Any
+    cluster: Cluster, cli: Any, tmp_path: Path, write_edf: Callable[..., Path], write_sources: Any
 ) -> None:
     for number in range(3):
         write_edf(tmp_path / "eeg" / f"{number}.edf", number)
     sources = write_sources(tmp_path / "sources.yaml", tmp_path / "eeg")
-    address, scheduler = cluster
-    finished = cli("build", "--sources", sources, "--scheduler", address, "--json", cwd=tmp_path)
+    finished = cli("build", "--sources", sources, "--scheduler", cluster.address, "--json", cwd=tmp_path)
     assert finished.returncode == 0, finished.stderr
+    assert "Dashboard: http://127.0.0.1:" in finished.stderr
     assert json.loads(finished.stdout)["ingested"] == 3
-    assert scheduler.poll() is None  # it is not ours to stop
+    assert cluster.scheduler.poll() is None  # it is not ours to stop
 
 
-def test_a_cluster_that_is_lost(cluster: tuple[str, Any]) -> None:
-    address, scheduler = cluster
-
+def test_a_cluster_that_is_lost(cluster: Cluster) -> None:
     def slow(items: Sequence[int]) -> list[int]:
         time.sleep(0.1)
         return list(items)
 
     def lose(workers: Workers) -> None:
         for _ in workers.run(slow, range(600)):
-            scheduler.kill()
+            cluster.scheduler.kill()
 
-    with Workers(1, address) as workers, pytest.raises(StoppedError, match="found the connection closed"):
+    with Workers(1, cluster.address) as workers, pytest.raises(StoppedError, match="found the connection closed"):
         lose(workers)
 
 
@@ -151,10 +122,10 @@ def test_a_scheduler_that_is_not_there(address: str, monkeypatch: pytest.MonkeyP
         list(workers.run(list, [1]))
 
 
-def test_a_worker_with_another_release(cluster: tuple[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_with_another_release(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("eeg_ingest.workers.RELEASE", "999.0")
     with (
         pytest.raises(UsageError, match=r"expected eeg-ingest 999\.0 on it, found 0\."),
-        Workers(1, cluster[0]) as workers,
+        Workers(1, cluster.address) as workers,
     ):
         list(workers.run(list, [1]))

@@ -27,18 +27,23 @@ class Stored:
     run: str | None = None
     unit: str = "uV"
     line_freq_hz: float | None = 50.0
+    reference: str | None = None
     events: tuple[tuple[float, float, str], ...] = ()
     warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Mimic:
-    """A tree that `write` makes in a folder, and what is stored of each file; `failures` are parts of the reasons."""
+    """A tree that `write` makes in a folder, and what is stored of each file; `failures` are parts of the reasons.
+
+    `splits` are the subjects of those splits of a task that the dataset itself decides.
+    """
 
     recipe: str
     write: Callable[[Path], None]
     stored: Mapping[str, Stored]
     failures: Mapping[str, str] = field(default_factory=dict)
+    splits: Mapping[str, Mapping[str, set[str]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

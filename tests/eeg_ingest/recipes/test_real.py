@@ -1,4 +1,4 @@
-"""Recipes on real recordings: eegmat and EEGMMI; and on real headers, whose signal is noise: Siena and CHB-MIT."""
+"""Recipes on real recordings: eegmat, EEGMMI; and on real headers, whose signal is noise: Siena, CHB-MIT, TUH."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ def store(eeg_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
         {"recipe": "eegmmi", "path": str(eeg_data / "physionet_eegmmidb")},
         {"recipe": "siena", "path": str(headers / "siena")},
         {"recipe": "chb_mit", "path": str(headers / "chbmit")},
+        {"recipe": "tusz", "path": str(headers / "tuh"), "files": ["train/**/*_s00[23]_*.edf"]},
+        {"recipe": "tueg", "path": str(headers / "tuh"), "files": ["train/**/*_s00[14]_*.edf"]},
     ]
     folder = tmp_path_factory.mktemp("real")
     (folder / "sources.yaml").write_text(yaml.safe_dump({"sources": sources}))
@@ -39,13 +41,13 @@ def events(store: Store, recording: str) -> list[tuple[float, float, str]]:
     return [(row["original_onset_s"], row["duration_s"], row["label"]) for row in table]
 
 
-@pytest.mark.parametrize("recipe", ["eegmat", "eegmmi", "siena", "chb_mit"])
+@pytest.mark.parametrize("recipe", ["eegmat", "eegmmi", "siena", "chb_mit", "tusz", "tueg"])
 def test_channels_rate_unit_and_mains_are_as_expected(store: Store, recipe: str) -> None:
     expected = load_recipe(recipe).expected
     rows = store.recordings(where=pc.field("source") == recipe).to_pylist()
     assert rows
     for row in rows:
-        assert expected.channels == (row["n_channels"],)
+        assert row["n_channels"] in (expected.channels or ())
         assert row["original_sfreq_hz"] in (expected.sfreq_hz or ())
         assert row["original_unit"] == "uV"
         assert row["line_freq_hz"] == load_recipe(recipe).keys["line_freq_hz"]
@@ -88,6 +90,21 @@ def test_seizures_of_the_real_lists(store: Store) -> None:
         assert [event for event in found if event[2] == "seizure"] == [(start, stop - start, "seizure")]
     assert (417, 115, "seizure") in events(store, "chb_mit/chb05/chb05_06.edf")
     assert [label for _, _, label in events(store, "chb_mit/chb05/chb05_07.edf")] == ["background"]
+
+
+def test_headers_of_temple_university_hospital(store: Store) -> None:
+    """Seconds of the tables, which tell of the whole recordings: the files here are cut to 2 s."""
+    rows = {row["file"]: row for row in store.recordings(where=pc.field("source").isin(["tusz", "tueg"])).to_pylist()}
+    assert len(rows) == 14
+    for file, row in rows.items():
+        assert (row["subject"], row["reference"]) == ("aaaaakpu", "ar")
+        assert f"/{row['subject']}_{row['session']}_{row['run']}.edf" in file
+        electrodes, sfreq_hz = (23, 250) if "01_tcp_ar" in file else (19, 400)
+        assert (row["n_channels"], row["original_sfreq_hz"]) == (electrodes, sfreq_hz)
+        assert {"A1", "T2"} <= set(store.array(row["array"]).channels) or electrodes == 19
+    seizure = "tusz/train/aaaaakpu/s002_2010/03_tcp_ar_a/aaaaakpu_s002_t002.edf"
+    assert events(store, seizure) == [(0, 2, "bckg"), (110.645, pytest.approx(181.0825 - 110.645), "seiz")]
+    assert events(store, seizure.replace("t002", "t003")) == [(0, 355, "bckg")]
 
 
 def _files(store: Store, source: str) -> set[str]:

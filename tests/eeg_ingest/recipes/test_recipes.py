@@ -11,15 +11,18 @@ import pyarrow.compute as pc
 import pytest
 import yaml
 from eeg_ingest.build import build
-from eeg_ingest.recipe import load_recipe, recipe_names
+from eeg_ingest.recipe import load_recipe, recipe_names, write_task
 from eeg_ingest.sources import load_sources
 from eeg_store import QUALITY_MEASURES, Store, WindowReader
+from labram_model.labelled import labelled_windows
+from labram_model.split import divide
+from labram_model.task import load_task
 
-from tests.eeg_ingest.recipes import biosemi, physionet, seed
+from tests.eeg_ingest.recipes import biosemi, hbn, physionet, seed, tuh
 from tests.eeg_ingest.recipes.mimic import InProcess
 from tests.eeg_ingest.recipes.published import Mimic, Stored
 
-MIMICS = {mimic.recipe: mimic for module in (physionet, biosemi, seed) for mimic in module.MIMICS}
+MIMICS = {mimic.recipe: mimic for module in (physionet, biosemi, seed, tuh, hbn) for mimic in module.MIMICS}
 RECORDINGS = [(recipe, file) for recipe, mimic in MIMICS.items() for file in mimic.stored]
 
 
@@ -69,6 +72,7 @@ def test_a_recording_is_what_the_dataset_says(built: Built, recipe: str, file: s
     assert (row["original_sfreq_hz"], row["n_seconds"]) == (wanted.sfreq_hz, wanted.n_seconds)
     assert (row["original_unit"], row["line_freq_hz"]) == (wanted.unit, wanted.line_freq_hz)
     assert tuple(built.store.array(row["array"]).channels) == wanted.channels
+    assert row["reference"] == wanted.reference
     assert row["licence"] == load_recipe(recipe).keys["licence"]
     expected = load_recipe(recipe).expected
     assert row["n_channels"] in (expected.channels or ())
@@ -77,6 +81,18 @@ def test_a_recording_is_what_the_dataset_says(built: Built, recipe: str, file: s
     assert len(row["warnings"]) == len(wanted.warnings), row["warnings"]
     for part in wanted.warnings:
         assert any(part in warning for warning in row["warnings"])
+
+
+@pytest.mark.parametrize(
+    ("recipe", "task"), [(mimic.recipe, task) for mimic in MIMICS.values() for task in mimic.splits]
+)
+def test_the_dataset_s_own_splits(built: Built, tmp_path: Path, recipe: str, task: str) -> None:
+    (tmp_path / "task.yaml").write_text(write_task(load_recipe(recipe), task), encoding="utf-8")
+    loaded = load_task(tmp_path / "task.yaml")
+    division = divide(loaded.split, labelled_windows(built.store, loaded), list(loaded.classes))
+    for name, subjects in MIMICS[recipe].splits[task].items():
+        assert set(division.subjects[name]) == {f"{recipe}/{subject}" for subject in subjects}
+    assert division.shared_subjects == []
 
 
 def _check_events(built: Built, row: dict[str, Any], wanted: Stored) -> None:

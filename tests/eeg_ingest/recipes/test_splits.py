@@ -40,6 +40,11 @@ def windows(subjects: Iterable[str], n_classes: int, n_events: int) -> Labelled:
         ("eegmmi", "eyes", [f"S{number:03d}" for number in range(1, 110)], (70, 19, 20)),
         ("eegmat", "arithmetic", [f"Subject{number:02d}" for number in range(36)], (28, 4, 4)),
         ("faced", "emotion", [f"sub{number:03d}" for number in range(123)], (80, 20, 23)),
+        ("tuar", "artifacts", [f"aaaaa{number:03d}" for number in range(213)], (149, 32, 32)),
+        ("tuep", "epilepsy", [f"aaaaa{number:03d}" for number in range(200)], (160, 20, 20)),
+        ("tusl", "slowing", [f"aaaaa{number:03d}" for number in range(38)], (30, 4, 4)),
+        ("hbn_eeg", "paradigm", [f"NDAR{number:08d}" for number in range(1000)], (800, 100, 100)),
+        ("hbn_eeg", "eyes", [f"NDAR{number:08d}" for number in range(1000)], (800, 100, 100)),
     ],
 )
 def test_subjects_of_the_official_splits(
@@ -51,6 +56,29 @@ def test_subjects_of_the_official_splits(
     assert tuple(len(members) for members in division.subjects.values()) == sizes
     assert sum(sizes) == len(subjects)
     assert division.shared_subjects == []
+
+
+def test_people_of_tuab_in_both_classes_are_in_one_split() -> None:
+    """As published: train has 2,076 people, 54 of them in both classes; eval has 253 others."""
+    train = [
+        ("train", number, label) for label, numbers in ((0, range(1237)), (1, range(1183, 2076))) for number in numbers
+    ]
+    test = [("eval", number, label) for label, numbers in ((0, range(148)), (1, range(148, 253))) for number in numbers]
+    found = tuple(
+        LabelledWindow(
+            *(f"tuab/{part}{number:04d}", f"{part}{number}{label}", "a", 0, label, 1),
+            *(f"edf/{part}/{('normal', 'abnormal')[label]}/01_tcp_ar/{part}{number:04d}_s00{label}_t000.edf", "s001"),
+        )
+        for part, number, label in [*train, *test]
+    )
+    division = divide(task_of("tuab", "abnormal").split, Labelled(found, 0), ["normal", "abnormal"])
+    assert division.shared_subjects == []
+    assert {name: len(members) for name, members in division.subjects.items()} == {
+        "train": 1661,
+        "val": 415,
+        "test": 253,
+    }
+    assert all(subject.startswith("tuab/eval") for subject in division.subjects["test"])
 
 
 def test_the_same_person_is_on_one_side() -> None:

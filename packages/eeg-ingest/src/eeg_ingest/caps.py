@@ -11,7 +11,6 @@ import mne
 import numpy as np
 import numpy.typing as npt
 from eeg_store.channels import VOCABULARY, canonical_name
-from scipy.optimize import linear_sum_assignment
 
 from eeg_ingest.recording import IngestError
 
@@ -52,6 +51,8 @@ def cap_sites(montage: str) -> dict[str, CapSite]:
     The assignment has the least sum of squared distances over the cap (scipy.optimize.linear_sum_assignment), in which
     a pair farther than 20 mm counts as none. Distances are on a head of 95 mm radius.
     """
+    from scipy.optimize import linear_sum_assignment  # noqa: PLC0415  # takes a while; few sources name a cap
+
     cap = _directions(montage)
     sites = _vocabulary_sites()
     names = list(sites)

@@ -28,7 +28,7 @@ DEFAULT_STORE = Path("data.zarr")
 
 app = typer.Typer(
     help="EEG recordings, as they are published, into one harmonized patch store.",
-    epilog="Exit codes: 0 done, 1 some recordings failed or the store has problems, 2 wrong usage.",
+    epilog="Exit codes: 0 done, 1 recordings failed, the store has problems or (--strict) findings, 2 wrong usage.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -46,6 +46,15 @@ SchedulerOption = Annotated[
     str | None,
     typer.Option("--scheduler", metavar="ADDRESS", help="A running Dask scheduler, such as tcp://host:8786."),
 ]
+PartsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--parts",
+        metavar="K/N",
+        help="Only part K of N of the recordings, for a batch system: give every job another K, on one shared store.",
+    ),
+]
+StrictOption = Annotated[bool, typer.Option("--strict", help="Exit with 1 for findings of weight: all but notes.")]
 
 
 @app.command()
@@ -54,18 +63,66 @@ def build(
     store: StoreOption = DEFAULT_STORE,
     workers: WorkersOption = None,
     scheduler: SchedulerOption = None,
+    parts: PartsOption = None,
+    *,
+    strict: StrictOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Bring a store up to date with its sources: new recordings are added, stored ones are left as they are."""
+    """Bring a store up to date with its sources, and audit it: new recordings are added, stored ones are left alone.
+
+    Where bokeh is installed, the address of Dask's dashboard is printed. A part is not audited: the others may run.
+    """
     from eeg_ingest import build as building  # noqa: PLC0415  # Dask and MNE take seconds to import
+    from eeg_ingest.audit import audit as find  # noqa: PLC0415
+    from eeg_ingest.parts import Part  # noqa: PLC0415
 
     with _workers(workers, scheduler) as cluster, _expected_errors():
-        result = building.build(load_sources(sources), store, cluster)
+        part = Part.parse(parts) if parts is not None else None
+        if part and strict:
+            raise UsageError(
+                "--strict cannot be used: expected a whole build, found --parts, which is not audited. "
+                "Run eeg-ingest audit --strict after the last part."
+            )
+        result = building.build(load_sources(sources), store, cluster, part)
+        findings = None if part else find(Store.open(store), cluster)
         summary = summarize(Store.open(store))
-    done = {"ingested": result.ingested, "present": result.present, "failed": result.failed, "seconds": result.seconds}
+    done: dict[str, Any] = {"ingested": result.ingested, "present": result.present, "failed": result.failed}
+    done["seconds"] = result.seconds
+    if findings is not None:
+        done["findings"] = [finding.to_json() for finding in findings]
+    for finding in findings or ():
+        typer.echo(finding, err=True)
     text = f"{result.ingested} ingested, {result.present} present, {result.failed} failed, {result.seconds:.1f} s"
     _print({**summary, **done} if as_json else f"{table_of_sources(summary)}\n\n{text}")
-    raise typer.Exit(FAILED if result.failed else 0)
+    too_heavy = strict and any(finding.has_weight for finding in findings or ())
+    raise typer.Exit(FAILED if result.failed or too_heavy else 0)
+
+
+@app.command()
+def audit(
+    path: StoreArgument = None,
+    store: StoreOption = DEFAULT_STORE,
+    sources: Annotated[
+        Path | None, typer.Option("--sources", help="Take what is expected from here, not from the store.")
+    ] = None,
+    workers: WorkersOption = None,
+    scheduler: SchedulerOption = None,
+    *,
+    strict: StrictOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Find what contradicts a store's sources: rates, units, mains, channels, duplicates and more (docs/audit.md)."""
+    from eeg_ingest.audit import audit as find  # noqa: PLC0415
+    from eeg_ingest.audit import write_page  # noqa: PLC0415
+
+    with _workers(workers, scheduler) as cluster, _expected_errors():
+        expected = {s.name: s.expected for s in load_sources(sources) if s.expected} if sources else None
+        opened = Store.open(path or store)
+        findings = find(opened, cluster, expected)
+        recordings = len(opened.recordings(["recording"]))
+    listed = [finding.to_json() for finding in findings]
+    _print({"recordings": recordings, "findings": listed} if as_json else write_page(findings, recordings))
+    raise typer.Exit(FAILED if strict and any(finding.has_weight for finding in findings) else 0)
 
 
 @app.command()

@@ -8,6 +8,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from eeg_ingest.beside import MissingFileError, find_beside, group_of
 from eeg_ingest.file import StoredSegment
 from eeg_ingest.labels import (
@@ -24,6 +27,7 @@ from eeg_ingest.readers import read_annotations
 from eeg_ingest.recording import Event, IngestError, Recording
 from eeg_ingest.table_labels import find_table, flag_events, look_up, table_events
 
+_ReadLabels = AnnotationLabels | PathLabels | TableLabels | FlagLabels | TrialLabels | RecipeLabels
 HALF_SAMPLE_S = 0.5 / 200  # onsets are exact to a stored sample: rounding must not push one out of its segment
 
 
@@ -51,12 +55,15 @@ def read_labels(
 
     Raises IngestError where a file is missing or does not hold what `sources.yaml` names.
     """
-    fitting = [label for label in labels if label.applies(groups)]
-    found = [_read(label, groups, path, source_path, recording) for label in fitting]
-    events = [event for part in found for event in part.events]
-    if all(part.known for part in found):
-        rests = [label.label for label in fitting if isinstance(label, RemainderLabels)]
-        found += [FileLabels(tuple(_remainder(events, recording, rest))) for rest in rests]
+    found: list[FileLabels] = []
+    for label in labels:
+        if not label.applies(groups):
+            continue
+        if not isinstance(label, RemainderLabels):
+            found.append(_read(label, groups, path, source_path, recording))
+        elif all(part.known for part in found):
+            events = [event for part in found for event in part.events]
+            found.append(FileLabels(tuple(_remainder(events, recording, label.label))))
     return FileLabels(
         tuple(event for part in found for event in part.events),
         tuple(text for part in found for text in part.whole),
@@ -65,7 +72,7 @@ def read_labels(
 
 
 def _read(  # noqa: PLR0911  one return for each kind
-    label: AnyLabels, groups: Mapping[str, str | None], path: Path, source_path: Path, recording: Recording
+    label: _ReadLabels, groups: Mapping[str, str | None], path: Path, source_path: Path, recording: Recording
 ) -> FileLabels:
     if isinstance(label, PathLabels):
         return FileLabels(whole=(label.renamed(group_of(groups, label.group, path)),))
@@ -79,7 +86,7 @@ def _read(  # noqa: PLR0911  one return for each kind
         code = import_module(f"eeg_ingest.recipes.{label.recipe}")
         read: FileLabels = code.read_labels(path, groups, source_path, recording)
         return replace(read, events=tuple(replace(e, label=label.renamed(e.label)) for e in read.events))
-    if isinstance(label, RemainderLabels) or label.file is None:  # the file's own: rename_annotations
+    if label.file is None:  # the file's own: rename_annotations
         return FileLabels()
     file = find_beside([label.file], groups, path, source_path, what="file")
     return FileLabels(tuple(replace(e, label=label.renamed(e.label)) for e in read_annotations(file)))
@@ -91,6 +98,8 @@ def _of_table(label: TableLabels, groups: Mapping[str, str | None], path: Path, 
     except MissingFileError as error:
         if not label.optional:
             raise
+        if label.optional == "silently":
+            return FileLabels()
         return FileLabels(warnings=(str(error),), known=False)
     if label.onset is not None:
         events, skipped = table_events(label, table, label.onset)
@@ -127,7 +136,7 @@ def _remainder(events: Iterable[Event], recording: Recording, label: str) -> Ite
     for segment in recording.segments:
         clock_s, end_s = segment.onset_s, segment.onset_s + segment.n_samples / recording.sfreq_hz
         for onset_s, stop_s in [*taken, (end_s, end_s)]:
-            if min(onset_s, end_s) > clock_s:
+            if min(onset_s, end_s) - clock_s > HALF_SAMPLE_S:  # rounding leaves gaps between rows that touch
                 yield Event(clock_s, min(onset_s, end_s) - clock_s, label)
             clock_s = max(clock_s, stop_s)
 
@@ -141,6 +150,22 @@ def rename_annotations(
         if isinstance(label, AnnotationLabels) and label.file is None and label.applies(groups):
             rename |= label.rename
     return [replace(annotation, label=rename.get(annotation.label, annotation.label)) for annotation in annotations]
+
+
+def without_repeats(annotations: Iterable[Event], labels: Sequence[Event]) -> list[Event]:
+    """Leave out a file's annotations that its labels tell again: events.tsv of BIDS repeats those of an EEGLAB file."""
+    told: dict[str, list[float]] = {}
+    for event in labels:
+        told.setdefault(event.label, []).append(event.onset_s)
+    onsets_s = {label: np.sort(times) for label, times in told.items()}
+    return [event for event in annotations if not _is_near(event.onset_s, onsets_s.get(event.label))]
+
+
+def _is_near(onset_s: float, onsets_s: npt.NDArray[np.float64] | None) -> bool:
+    if onsets_s is None:
+        return False
+    place = int(np.searchsorted(onsets_s, onset_s - HALF_SAMPLE_S))
+    return place < len(onsets_s) and float(onsets_s[place]) <= onset_s + HALF_SAMPLE_S
 
 
 def event_rows(

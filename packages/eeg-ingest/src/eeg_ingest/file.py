@@ -14,6 +14,7 @@ from eeg_ingest.filters import exact_rate, notch_freqs_hz
 from eeg_ingest.harmonize import SCALE_UV, HarmonizedBlock, harmonize, stored_seconds
 from eeg_ingest.mains import detect_line_freq_hz
 from eeg_ingest.montage import ChannelChoice, LeftOut, choose_channels
+from eeg_ingest.rate import doubt_rate
 from eeg_ingest.reader_settings import ReaderSettings
 from eeg_ingest.readers import open_recording
 from eeg_ingest.recording import Event, IngestError, Recording
@@ -78,6 +79,8 @@ def harmonize_file(
     choice = choose_finite_channels(recording, rename=rename or {}, drop=drop, montage=montage, names=names)
     if line_freq_hz == "auto" and sidecars is not None and sidecars.line_freq_hz is not None:
         line_freq_hz = sidecars.line_freq_hz
+    if line_freq_hz is not None and (doubt := doubt_rate(recording, choice.indices, line_freq_hz)):
+        recording.warnings.append(doubt)
     if line_freq_hz == "auto":
         line_freq_hz = detect_line_freq_hz(recording, choice.indices)
     if not notch_freqs_hz(line_freq_hz, recording.sfreq_hz):
@@ -183,6 +186,7 @@ def _plausible(blocks: Iterator[HarmonizedBlock]) -> Iterator[HarmonizedBlock]:
         n_above += int(np.count_nonzero(moving & (amplitude_uv > _MOST_UV)))
         n_below += int(np.count_nonzero(moving & (amplitude_uv < SCALE_UV / 2)))
         yield block
+        del block  # before the next one is made
     if 2 * n_above > n_moving:
         raise IngestError(
             f"The amplitudes are no EEG's: expected microvolts, found {n_above / n_moving:.0%} of the seconds above "

@@ -42,7 +42,7 @@ class Failure:
 
 
 def find_files(source: Source) -> tuple[list[FoundFile], list[Failure]]:
-    """Find the files of a source in sorted order: hidden ones are skipped, symbolic links followed once.
+    """Find the files of a source in sorted order: hidden and excluded ones are skipped, symbolic links followed once.
 
     A missing path, a folder that cannot be read and a pattern that matches nothing are failures.
     """
@@ -51,7 +51,8 @@ def find_files(source: Source) -> tuple[list[FoundFile], list[Failure]]:
         reason = f"The path of the source cannot be read: expected a folder, found {found}. Correct it in sources.yaml."
         return [], [Failure(source.name, str(source.path), reason)]
     failures: list[Failure] = []
-    everything = sorted(_walk(source, failures))
+    excluded = [re.compile(glob_pattern(glob)) for glob in source.exclude]
+    everything = sorted(file for file in _walk(source, failures) if not any(e.fullmatch(file) for e in excluded))
     anywhere = recording_globs(SUFFIXES) if source.bids else [f"**/*.{suffix}" for suffix in SUFFIXES]
     patterns = {text: glob_pattern(text) for text in source.files or anywhere}
     flags = 0 if source.files else re.IGNORECASE

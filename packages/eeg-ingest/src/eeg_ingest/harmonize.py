@@ -21,9 +21,10 @@ __all__ = ["HARMONIZE_SPEC", "SCALE_UV", "HarmonizedBlock", "band_of", "harmoniz
 
 SCALE_UV = 0.1
 INT16_MAX = 32767  # -32768 is not used, so the range is symmetric
-MAX_READ_VALUES = 2**23  # of all channels that are read together: 32 MB
+MAX_READ_VALUES = 2**22  # of all channels that are read together: 16 MB
 FLOAT32_SPAN_UV = 10_000  # a block that spans more is transformed in float64: float32 errs by a 1e-7th of its amplitude
 ROWS = 4  # channels that scipy's FFT transforms at once
+CACHED_VALUES = 2**17  # that several passes go over: 512 kB
 
 HARMONIZE_SPEC: dict[str, Any] = {
     "harmonize_version": 1,
@@ -66,14 +67,19 @@ def stored_seconds(recording: Recording) -> list[int]:
 
 def quantize(signal_uv: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.int16], int]:
     """Round to steps of 0.1 µV, half to even; returns also how many samples saturate, beyond ±3276.7 µV."""
-    with np.errstate(over="ignore"):
-        steps = signal_uv * np.float32(1 / SCALE_UV)
-    np.rint(steps, out=steps)
+    stored = np.empty(signal_uv.shape, np.int16)
     beyond = 0
-    if steps.size and max(steps.max(), -steps.min()) > INT16_MAX:
-        beyond = int(np.count_nonzero(np.abs(steps) > INT16_MAX))
-        np.clip(steps, -INT16_MAX, INT16_MAX, out=steps)
-    return steps.astype(np.int16), beyond
+    n_rows = max(CACHED_VALUES * len(signal_uv) // max(signal_uv.size, 1), 1)
+    for first in range(0, len(signal_uv), n_rows):
+        rows = slice(first, first + n_rows)
+        with np.errstate(over="ignore"):
+            steps = signal_uv[rows] * np.float32(1 / SCALE_UV)
+        np.rint(steps, out=steps)
+        if max(steps.max(), -steps.min()) > INT16_MAX:
+            beyond += int(np.count_nonzero(np.abs(steps) > INT16_MAX))
+            np.clip(steps, -INT16_MAX, INT16_MAX, out=steps)
+        stored[rows] = steps
+    return stored, beyond
 
 
 def harmonize(recording: Recording, indices: Sequence[int], *, line_freq_hz: float | None) -> Iterator[HarmonizedBlock]:
@@ -138,8 +144,9 @@ class _SegmentWork:
             for row in range(0, len(together), ROWS):
                 few = source.rows(slice(row, row + ROWS))
                 columns = slice(first + row, first + row + len(few.uv))
-                self.block_filter.apply(few, block, signal_uv[:, columns])
-                self.meter.measure(few, columns, block.first_s, signal_uv[:, columns], quality[:, columns])
+                seconds_uv = self.block_filter.apply(few, block)
+                signal_uv[:, columns] = seconds_uv.swapaxes(0, 1)
+                quality[:, columns] = self.meter.measure(few, columns, block.first_s, seconds_uv).swapaxes(0, 1)
         return signal_uv, quality
 
 
@@ -152,8 +159,8 @@ class _BlockFilter:
         self._gain_of_parts = np.repeat(gain, 2)  # real and imaginary parts lie side by side
         self._padded = np.zeros((1 if n_channels == 1 else ROWS, plan.n_in), np.float32)
 
-    def apply(self, source: SourceBlock, block: Block, signal_uv: npt.NDArray[np.float32]) -> None:
-        """Write the block's kept seconds of C channels, at most ROWS, into `signal_uv` (A, C, 200)."""
+    def apply(self, source: SourceBlock, block: Block) -> npt.NDArray[np.float32]:
+        """Return the block's kept seconds (C, A, 200) of C channels, at most ROWS."""
         plan = self.plan
         padded = self._padded[:1] if len(source.uv) == 1 else self._padded  # two or three take as long as four
         lay_out(source.uv, padded[: len(source.uv)], plan, block, source.n_samples)
@@ -168,5 +175,6 @@ class _BlockFilter:
             spectrum_parts *= self._gain_of_parts
         filtered = scipy.fft.irfft(spectrum, plan.n_out, overwrite_x=True, workers=1)
         first = plan.margin_s * SFREQ_OUT_HZ
-        kept = filtered[: len(source.uv), first : first + len(signal_uv) * SFREQ_OUT_HZ]
-        signal_uv[:] = kept.reshape(len(source.uv), -1, SFREQ_OUT_HZ).swapaxes(0, 1)
+        stop = first + (block.stop_s - block.first_s) * SFREQ_OUT_HZ
+        kept = np.asarray(filtered[: len(source.uv), first:stop], np.float32)
+        return kept.reshape(len(source.uv), -1, SFREQ_OUT_HZ)

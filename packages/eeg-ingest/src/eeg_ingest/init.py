@@ -14,6 +14,7 @@ sources:
   - name: mental-arithmetic           # letters, digits, ., _ and -; the name in the store
     path: data/eegmat                 # relative to this file; ~, ${NAME} and ${NAME:-default} are expanded
     files: ["*.edf"]                  # globs below the path, ** for any folders; default: all recordings
+    exclude: ["Subject31_*.edf"]      # optional: globs of files that are not looked at
     # A regular expression, searched in each file's path below `path`. Its named groups are subject (needed),
     # session and run, and others that labels use.
     subject: '(?P<subject>Subject\d+)_(?P<state>\d)\.edf$'
@@ -54,7 +55,8 @@ sources:
       stop: stop_time                 # or duration: ..., in seconds too; without either, events of no length
       column: label
       channel: channel                # the column of the channel: stored as "label channel"
-      optional: true                  # recordings without a table are taken with a warning
+      rename_channels: {TERM: ""}     # names of channels; nothing for all of them: stored as "label"
+      optional: true                  # recordings without a table are taken with a warning; or silently
       where: {run: [t000, t001]}      # only files whose named groups have these values; for every kind of label
       # columns: [start, stop, label] # names of the columns, where the table has no header row
 

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field
 from eeg_ingest.mistakes import Keys, Mistake, NotEmpty, OneOrList, Place, expected, suggest
 from eeg_ingest.recipe import recipes_with_code
 
+_NEEDS = {"duration": "onset", "stop": "onset", "channel": "onset", "rename_channels": "channel", "value": "key"}
 PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
 Texts = Annotated[tuple[str, ...], OneOrList, NotEmpty]
@@ -69,10 +70,18 @@ class TableLabels(_LabelKeys):
 
     from_: Literal["table"] = Field(alias="from")
     table: Texts = Field(description=f"Path of the table, or several, of which the first that exists counts: {BESIDE}.")
-    optional: bool = Field(default=False, description="Whether a recording may lack the table: then a warning says so.")
+    optional: bool | Literal["silently"] = Field(
+        default=False,
+        description="Whether a recording may lack the table: then a warning says so; `silently` where a recording "
+        "without one has no such events.",
+    )
     column: str = Field(description="Column of the labels.")
     channel: str | None = Field(
         default=None, description="Column of the channel that an event was seen on: stored as `label channel`."
+    )
+    rename_channels: dict[str, str] = Field(
+        default={},
+        description="Channels as the table writes them, to the names that are stored; nothing for all channels.",
     )
     onset: str | None = Field(default=None, description="Column of the onsets in seconds: each row is an event.")
     duration: str | None = Field(default=None, description="Column of the durations in seconds (default 0).")
@@ -109,7 +118,7 @@ class RecipeLabels(_LabelKeys):
 
 
 class RemainderLabels(_LabelKeys):
-    """Events over every stretch in which the other `labels` have none: what is no seizure is background."""
+    """Events over every stretch in which the `labels` before it have none: what is no seizure is background."""
 
     from_: Literal["remainder"] = Field(alias="from")
     label: str = Field(description="The label of these events.")
@@ -162,13 +171,13 @@ def placeholders(text: Any) -> list[str]:
 
 
 def _mistakes_of_table(place: Place, label: Mapping[str, Any]) -> Iterator[Mistake]:
-    given = {key for key in ("onset", "duration", "stop", "key", "value", "channel") if label.get(key) is not None}
+    given = {key for key in ("onset", "key", *_NEEDS) if label.get(key) is not None}
     if ("onset" in given) == ("key" in given):
         found = "both" if "onset" in given else "neither"
         yield Mistake(place, f"expected onset (a row an event) or key (a row a recording), found {found}. Give one.")
     if {"duration", "stop"} <= given:
         yield Mistake(place, "expected duration or stop, found both. Remove one.")
-    for key, needs in (("duration", "onset"), ("stop", "onset"), ("channel", "onset"), ("value", "key")):
+    for key, needs in _NEEDS.items():
         if key in given and needs not in given and {"onset", "key"} & given:
             yield Mistake((*place, key), f"expected {key} only beside {needs}, found no {needs}. Remove {key}.")
     columns = label.get("columns")

@@ -66,8 +66,9 @@ def choose_channels(
     warnings += _unmatched("drop", [wanted for wanted in drop if not _is_glob(wanted)], set().union(*dropped))
     cap = _cap_names(labels, montage, warnings) if montage else {}
     chosen: dict[str, int] = {}
-    left_out = []
-    for index, (channel, read) in enumerate(zip(recording.channels, parsed, strict=True)):
+    reasons: dict[int, LeftOut] = {}
+    for index in _by_reference(parsed):
+        channel, read = recording.channels[index], parsed[index]
         new_name = next((rename[key] for key in keys[index] if key in rename), labels[index] if names else None)
         label = _renamed(new_name) if new_name is not None else Label(cap.get(channel.name, read.name), read.type)
         kind = _kind(channel, read, cap) if new_name is None else (label.type or "eeg")
@@ -89,15 +90,24 @@ def choose_channels(
         elif label.name in chosen:
             reason = f"same name as {labels[chosen[label.name]]!r}"
         if reason:
-            left_out.append(LeftOut(channel.name, kind, reason))
+            reasons[index] = LeftOut(channel.name, kind, reason)
         else:
             chosen[label.name] = index
+    left_out = tuple(reasons[index] for index in sorted(reasons))
     if not chosen:
         raise IngestError(_none_left(recording, left_out))
+    chosen = dict(sorted(chosen.items(), key=lambda item: item[1]))
     counted = [name for name in chosen if is_numbered(name) and name not in VOCABULARY]
     if counted and not montage:
         warnings.append(f"{len(counted)} names only count electrodes ({counted[0]} ...): declare the source's montage")
-    return ChannelChoice(tuple(chosen.values()), tuple(chosen), tuple(left_out), tuple(warnings))
+    return ChannelChoice(tuple(chosen.values()), tuple(chosen), left_out, tuple(warnings))
+
+
+def _by_reference(parsed: Sequence[Label]) -> list[int]:
+    """The channels' indices, those with the reference of most first: of FP1-REF and FP1-LE one is chosen."""
+    counts = Counter(label.reference for label in parsed if label.type == "eeg" and label.reference)
+    usual = max(counts, key=lambda reference: counts[reference], default=None)
+    return sorted(range(len(parsed)), key=lambda index: parsed[index].reference != usual)
 
 
 def _labels(recording: Recording, names: Sequence[str] | None) -> list[str]:

@@ -13,7 +13,7 @@ from eeg_store import Store
 from eeg_ingest.duplicates import Fingerprint, fingerprint
 from eeg_ingest.files import Failure, FoundFile, find_files
 from eeg_ingest.outcome import Failed, outcome_of
-from eeg_ingest.progress import Progress
+from eeg_ingest.progress import Progress, log_traceback
 from eeg_ingest.readers import recording_files
 from eeg_ingest.sources import Source
 from eeg_ingest.task import FileTask, Header, hash_contents, read_headers
@@ -160,7 +160,7 @@ def _read_headers(
                 headers[task.found.recording] = outcome
             else:
                 reasons[_key(task.found)] = outcome.reason
-                bar.log(outcome)
+                log_traceback(outcome)
     return headers
 
 
@@ -186,7 +186,7 @@ def _duplicates(
                 hashes[task.found.recording] = outcome
             else:
                 reasons[_key(task.found)] = outcome.reason
-                bar.log(outcome)
+                log_traceback(outcome)
     duplicates: dict[FoundFile, str] = {}
     first = {digest: recording for contents in held.values() for digest, recording in contents.items()}
     for task in tasks:

@@ -37,29 +37,28 @@ class QualityMeter:
         self._n_bridged = np.zeros(len(channels), np.int64)
         self._n_measured = 0
 
-    def measure(self, source: SourceBlock, columns: slice, first_s: int, signal_uv: Floats, quality: Floats) -> None:
-        """Measure `signal_uv` (A, C, 200), which begins at the segment's second `first_s`, into `quality` (A, C, 5)."""
-        edges = np.arange(first_s, first_s + len(signal_uv) + 1)
+    def measure(self, source: SourceBlock, columns: slice, first_s: int, stored_uv: Floats) -> Floats:
+        """Measure (C, A, 5) of the channels `columns`: `stored_uv` (C, A, 200) begins at the segment's `first_s`."""
+        measured = np.zeros((*stored_uv.shape[:2], 5), np.float32)
+        edges = np.arange(first_s, first_s + stored_uv.shape[1] + 1)
         bounds = edges * self._rate_hz.numerator // self._rate_hz.denominator - source.start
         starts, lengths = bounds[:-1], np.diff(bounds)
         steady = _steady(source)
         for length in np.unique(lengths):  # one if the rate is whole, else two
             chosen = lengths == length
             seconds = _cut(source.uv, starts, chosen, int(length))
-            measured = quality[chosen]
-            measured[..., 0] = _mean(_cut(steady, starts, chosen, int(length))).T
-            measured[..., 1] = self._clipped(source, columns, seconds).T
-            measured[..., 3] = _tone_share(seconds, self._bases(int(length))).T
-            measured[..., 4] = 0
+            measured[:, chosen, 0] = _mean(_cut(steady, starts, chosen, int(length)))
+            measured[:, chosen, 1] = self._clipped(source, columns, seconds)
+            measured[:, chosen, 3] = _tone_share(seconds, self._bases(int(length)))
             if source.non_finite is not None:
-                measured[..., 4] = _mean(_cut(source.non_finite, starts, chosen, int(length))).T
-            quality[chosen] = measured
-        quality[..., 1] = np.maximum(quality[..., 1], _saturated(signal_uv))
-        quality[..., 2] = _deviation(signal_uv)
+                measured[:, chosen, 4] = _mean(_cut(source.non_finite, starts, chosen, int(length)))
+        measured[..., 1] = np.maximum(measured[..., 1], _saturated(stored_uv))
+        measured[..., 2] = _deviation(stored_uv)
         if columns.start == 0:
             self._n_measured += int(bounds[-1] - bounds[0])
         if source.non_finite is not None:
             self._n_bridged[columns] += source.non_finite[:, bounds[0] : bounds[-1]].sum(axis=1)
+        return measured
 
     def _clipped(self, source: SourceBlock, columns: slice, seconds: Floats) -> Floats:
         """(C, A): share of samples outside the converter's limits."""
@@ -108,17 +107,17 @@ def _mean(marks: npt.NDArray[np.bool_]) -> Floats:
     return np.asarray(marks.astype(np.float32) @ np.ones(n_samples, np.float32) / np.float32(n_samples))
 
 
-def _saturated(signal_uv: Floats) -> Floats | float:
-    """(A, C): share of samples that int16 cannot hold."""
-    if max(signal_uv.max(), -signal_uv.min()) <= STORED_RANGE_UV:
+def _saturated(stored_uv: Floats) -> Floats | float:
+    """(C, A): share of samples that int16 cannot hold."""
+    if max(stored_uv.max(), -stored_uv.min()) <= STORED_RANGE_UV:
         return 0.0
-    return np.asarray((np.abs(signal_uv) > STORED_RANGE_UV).mean(axis=2, dtype=np.float32))
+    return np.asarray((np.abs(stored_uv) > STORED_RANGE_UV).mean(axis=2, dtype=np.float32))
 
 
 def _deviation(seconds: Floats) -> Floats:
     """Standard deviation along the last axis."""
     centred = _centred(seconds)
-    return np.asarray(np.sqrt(np.einsum("...s,...s->...", centred, centred) / seconds.shape[-1]))
+    return np.asarray(np.sqrt(np.vecdot(centred, centred) / np.float32(seconds.shape[-1])))
 
 
 def _centred(seconds: Floats) -> Floats:
@@ -127,9 +126,9 @@ def _centred(seconds: Floats) -> Floats:
 
 
 def _tone_basis(tones_hz: Sequence[float], length: int, sfreq_hz: float) -> Floats:
-    """Cosines and sines (length, 2 x tones), scaled so that squared projections add up to the tones' power."""
-    phase = 2 * np.pi * np.arange(length)[:, None] / sfreq_hz * np.array(tones_hz)
-    return np.asarray(np.hstack([np.cos(phase), np.sin(phase)]) * np.sqrt(2) / length, np.float32)
+    """Cosines and sines (2 x tones, length), scaled so that squared projections add up to the tones' power."""
+    phase = 2 * np.pi * np.arange(length) / sfreq_hz * np.array(tones_hz)[:, None]
+    return np.asarray(np.concatenate([np.cos(phase), np.sin(phase)]) * np.sqrt(2) / length, np.float32)
 
 
 def _tone_share(seconds: Floats, bases: Sequence[Floats]) -> Floats:
@@ -138,8 +137,8 @@ def _tone_share(seconds: Floats, bases: Sequence[Floats]) -> Floats:
     if not bases:
         return share
     centred = _centred(seconds)
-    variance = np.einsum("cas,cas->ca", centred, centred) / seconds.shape[2]
+    variance = np.vecdot(centred, centred) / np.float32(seconds.shape[2])
     for basis in bases:
-        power = np.square(centred @ basis).sum(axis=2)
+        power = sum(np.square(centred @ wave) for wave in basis)  # one by one: BLAS is slow for a few columns
         np.maximum(share, np.divide(power, variance, out=np.zeros_like(power), where=variance > 0), out=share)
     return np.minimum(share, 1, out=share)

@@ -52,13 +52,18 @@ def show(recipe: Recipe) -> str:
     return "\n\n".join(
         [
             f"{recipe.name}: {about.title}",
-            "\n".join(textwrap.fill(" ".join(text.split()), _WIDTH, break_long_words=False) for text in paragraphs),
+            "\n".join(_filled(text) for text in paragraphs),
             _block("In sources.yaml", entry),
             _block("Expected of the whole dataset", facts),
             _block("Tasks", tasks or ["none: the dataset has no labels that a class could be made of"]),
             _block("Its keys, each of which your entry may override", written.splitlines()),
         ]
     )
+
+
+def _filled(text: str) -> str:
+    """Break lines at blanks only: some are commands."""
+    return textwrap.fill(" ".join(text.split()), _WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
 def _block(head: str, lines: Sequence[str]) -> str:

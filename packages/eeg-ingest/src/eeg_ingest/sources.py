@@ -133,10 +133,13 @@ class Source(Keys):
         description="Globs over the path relative to `path` (** for any folders). Default: every file with a suffix of "
         "a known recording format.",
     )
+    exclude: Annotated[tuple[Annotated[str, AfterValidator(_pattern)], ...], OneOrList] = Field(
+        default=(), description="Globs of files that are not looked at, of those that `files` names."
+    )
     subject: Annotated[str, AfterValidator(_group_pattern)] | None = Field(
         default=None,
         description="Regular expression, searched in the path relative to `path`, with the named group subject and "
-        "optionally session, run, and others for labels.",
+        "optionally session, run, reference (which then counts instead of the file's), and others for labels.",
     )
     line_freq_hz: Annotated[float | Literal["auto"], BeforeValidator(_line_freq)] = Field(
         default="auto", description="Mains frequency to notch, or auto: found in each recording."

@@ -33,8 +33,8 @@ def table_events(label: TableLabels, table: Table, onset: str) -> tuple[list[Eve
                 f"The label table {table.path} cannot be used: expected a duration of 0 s or more on line "
                 f"{table.lines[row]}, found {duration_s:g} s. Correct the table."
             )
-        name = label.renamed(cells[text])
-        events.append(Event(onset_s, duration_s, name if channel is None else f"{name} {cells[channel]}"))
+        seen_on = "" if channel is None else label.rename_channels.get(cells[channel], cells[channel])
+        events.append(Event(onset_s, duration_s, f"{label.renamed(cells[text])} {seen_on}".rstrip()))
     return events, len(table.rows) - len(events)
 
 

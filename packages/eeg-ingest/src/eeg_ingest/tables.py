@@ -16,6 +16,7 @@ import numpy.typing as npt
 from eeg_ingest.recording import IngestError
 
 NOT_AVAILABLE = ("", "n/a", "N/A", "NaN", "nan")  # the empty cell, and how BIDS and pandas write it
+TSE_COLUMNS = ("channel", "start_time", "stop_time", "label", "confidence")  # as the .csv that NEDC writes since 2022
 NO_SECONDS = (*NOT_AVAILABLE, "None")  # and how SeizeIt writes an end that nobody saw
 
 
@@ -56,7 +57,8 @@ class Table:
 def read_table(path: Path, columns: tuple[str, ...] | None) -> Table:
     """Read a table; lines that start with # are comments, the separator is the tab, comma or semicolon of the header.
 
-    `columns` names the columns of a table without a header row. Raises IngestError where it cannot be read.
+    `columns` names the columns of a table without a header row. NEDC's older .tse tables have none, and blanks between
+    cells: their columns are `TSE_COLUMNS`, the channel TERM (all). Raises IngestError where it cannot be read.
     """
     try:
         state = path.stat()
@@ -106,6 +108,8 @@ def _read(path: Path, columns: tuple[str, ...] | None, mtime_ns: int, size: int)
             f"{error.object[error.start]:#04x} at {error.start}. Convert the table to UTF-8."
         ) from None
     kept = [(n, line) for n, line in enumerate(text.splitlines(), 1) if line.strip() and not line.startswith("#")]
+    if columns is None and kept and kept[0][1].startswith("version = tse"):
+        columns, kept = TSE_COLUMNS, [(n, ",".join(["TERM", *line.split()])) for n, line in kept[1:]]
     first = kept[0][1] if kept else ""
     separator = max("\t,;", key=first.count)  # the earlier one where none occurs: a single column
     reader = csv.reader(io.StringIO("\n".join(line for _, line in kept)), delimiter=separator)

@@ -11,12 +11,12 @@ from eeg_store import SFREQ_HZ, RecordingWriter, Slot, Store
 
 from eeg_ingest.bids import read_sidecars
 from eeg_ingest.duplicates import Fingerprint, content_hash, fingerprint
-from eeg_ingest.events import event_rows, read_labels, rename_annotations
+from eeg_ingest.events import event_rows, read_labels, rename_annotations, without_repeats
 from eeg_ingest.file import HarmonizedFile, harmonize_file
 from eeg_ingest.files import FoundFile
 from eeg_ingest.harmonize import band_of, quantize
 from eeg_ingest.outcome import Failed, StoreFailed, outcome_of, writing_store
-from eeg_ingest.recording import IngestError
+from eeg_ingest.recording import IngestError, Recording
 from eeg_ingest.sources import Source
 from eeg_ingest.targets import Targets, find_targets
 
@@ -74,7 +74,12 @@ def _read_header(task: FileTask) -> Header:
     read_labels(task.source.labels, task.groups, task.found.path, task.source.path, recording)
     if task.source.targets is not None:
         find_targets(task.source.targets, task.groups, task.found.path, task.source.path)
-    return Header(recording.format, recording.sfreq_hz, file.names, recording.reference, file.n_seconds)
+    return Header(recording.format, recording.sfreq_hz, file.names, _reference(task, recording), file.n_seconds)
+
+
+def _reference(task: FileTask, recording: Recording) -> str | None:
+    """The reference that the path names (TUH's montage folders), or else the file."""
+    return task.groups.get("reference") or recording.reference
 
 
 def _open(task: FileTask, line_freq_hz: Any) -> HarmonizedFile:
@@ -113,6 +118,7 @@ def _ingest(task: IngestTask) -> int:
                 n_without += int(np.isnan(wanted).all(axis=(1, 2)).sum())
             with writing_store():
                 writer.append(signal, block.quality, wanted)
+            del block, signal  # before the next ones are made
         row = _row(task.file, file, content_hash(task.file.files))
         if n_beyond:
             share = n_beyond / (file.n_seconds * len(file.names) * SFREQ_HZ)
@@ -122,7 +128,8 @@ def _ingest(task: IngestTask) -> int:
         row["warnings"] += labels.warnings
         if fingerprint(task.file.files) != task.file.fingerprint:
             raise IngestError("The file changed while it was read: expected one content, found two. Build again.")
-        events = [*rename_annotations(source.labels, task.file.groups, file.events), *labels.events]
+        annotations = rename_annotations(source.labels, task.file.groups, file.events)
+        events = [*without_repeats(annotations, labels.events), *labels.events]
         with writing_store():
             writer.commit(row, event_rows(events, labels.whole, file.segments))
     finally:
@@ -164,7 +171,7 @@ def _row(task: FileTask, file: HarmonizedFile, digest: str) -> dict[str, Any]:
         "original_highpass_hz": max(highpass_hz, default=None),
         "original_lowpass_hz": min(lowpass_hz, default=None),
         "original_unit": ", ".join(units) or task.source.unit,
-        "reference": recording.reference,
+        "reference": _reference(task, recording),
         "original_names": [channel.name for channel in kept],
         "left_out": [asdict(channel) for channel in file.left_out],
         "segments": list(file.segments),

@@ -96,7 +96,7 @@ def amplitude_uv(recording: Recording, n_stretches: int = 8, n_channels: int = 3
     for start, stop in _stretches(recording, round(2 * recording.sfreq_hz), n_stretches):
         if not picks or stop - start < 8:
             continue
-        signal_uv = recording.read_uv(picks, start, stop).astype(np.float64)
+        signal_uv = recording.read_uv(picks, start, stop)
         signal_uv = signal_uv[np.isfinite(signal_uv).all(axis=1)]
         mad = np.median(np.abs(signal_uv - np.median(signal_uv, axis=1, keepdims=True)), axis=1)
         rounding = 1e-6 * np.abs(signal_uv).max(axis=1, initial=0.0)

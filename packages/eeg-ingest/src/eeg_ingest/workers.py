@@ -7,6 +7,7 @@ import logging
 import os
 import shutil
 import signal
+import sys
 import tempfile
 import time
 from collections import deque
@@ -14,13 +15,14 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager, suppress
 from importlib.metadata import version
+from importlib.util import find_spec
 from multiprocessing import resource_tracker
 from multiprocessing.util import Finalize
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import dask
-from distributed import Client, Future, KilledWorker, LocalCluster, wait
+from distributed import Client, Future, KilledWorker, LocalCluster, Status, wait
 
 from eeg_ingest.errors import StoppedError, UsageError
 from eeg_ingest.outcome import Failed
@@ -36,23 +38,27 @@ CRASHED = (
 
 Item = TypeVar("Item")
 
-_ENVIRONMENT = {
+ENVIRONMENT = {
     **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
     "DASK_LOGGING__DISTRIBUTED": "critical",
     "DASK_LOGGING__TORNADO": "critical",
+    # glibc: blocks of signal come from memory that the process keeps; fresh pages would cost a sixth of the time.
+    "MALLOC_MMAP_THRESHOLD_": str(2**25),
+    "MALLOC_TRIM_THRESHOLD_": str(2**27),
     "PYTHONWARNINGS": "ignore",  # of a worker's libraries; what concerns a recording is in its row
 }
 _CONFIG = {
     # A task whose worker died is not tried again beside others: `Workers.run` repeats it alone, to know the culprit.
     "distributed.scheduler.allowed-failures": 0,
     "distributed.scheduler.worker-ttl": None,  # readers may hold the GIL for minutes; the nanny sees a process die
+    "distributed.deploy.lost-worker-timeout": "120s",  # a busy machine takes longer than 15 s to start one anew
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.pause": False,
     "distributed.worker.memory.terminate": False,
     "distributed.worker.profile.enabled": False,
     "distributed.admin.tick.limit": "1h",
-    "distributed.nanny.pre-spawn-environ": _ENVIRONMENT,
+    "distributed.nanny.pre-spawn-environ": ENVIRONMENT,
 }
 
 
@@ -102,9 +108,7 @@ class Workers:
                     running[client.submit(task, chunk, pure=False)] = chunk
                 if not running:
                     yield from self._alone(client, task, suspects.popleft())
-                for future in self._finished(client, running):
-                    chunk = running.pop(future)
-                    outcomes = _outcomes(future)
+                for chunk, outcomes in self._collect(client, running):
                     if outcomes is None:
                         suspects += [[item] for item in chunk]
                     else:
@@ -119,14 +123,27 @@ class Workers:
                 client.cancel(list(running), force=True)
 
     def _alone(self, client: Client, task: Callable[..., list[Any]], item: list[Item]) -> Iterator[tuple[Item, Any]]:
-        future = client.submit(task, item, pure=False)
-        while not self._finished(client, {future: item}):
-            continue
-        outcomes = _outcomes(future)
-        yield item[0], outcomes[0] if outcomes is not None else Failed(CRASHED)
+        running = {client.submit(task, item, pure=False): item}
+        while running:
+            for _, outcomes in self._collect(client, running):
+                yield item[0], outcomes[0] if outcomes is not None else Failed(CRASHED)
+
+    def _collect(
+        self, client: Client, running: dict[Future, list[Item]]
+    ) -> Iterator[tuple[list[Item], list[Any] | None]]:
+        """Wait a while, and take out what has finished, with its outcomes, or None where its worker died of it."""
+        for future in self._finished(client, running):
+            try:
+                outcomes = future.result(timeout=POLL_SECONDS)
+            except KilledWorker:
+                outcomes = None
+            except TimeoutError:  # its worker has died with the result: the scheduler runs it again
+                continue
+            yield running.pop(future), outcomes
 
     def _finished(self, client: Client, running: dict[Future, list[Item]]) -> list[Future]:
         """Wait a while for futures to finish; in the order of submission."""
+        self._replace_lost_workers()
         if running:
             with suppress(TimeoutError):
                 wait(list(running), timeout=POLL_SECONDS, return_when="FIRST_COMPLETED")
@@ -140,6 +157,17 @@ class Workers:
                 "run the same command again."
             )
         return finished
+
+    def _replace_lost_workers(self) -> None:
+        """Start those anew that Dask gave up, because they died while they started or took long for it."""
+        if self._cluster is None:
+            return
+        for name, nanny in list(self._cluster.workers.items()):
+            if nanny.status in (Status.closing, Status.closed, Status.failed):
+                self._cluster.workers.pop(name, None)
+        wanted = len(self._cluster.worker_spec)
+        if len(self._cluster.workers) < wanted:
+            self._cluster.scale(wanted)
 
     def _threads(self, client: Client) -> int:
         threads: int = sum(client.nthreads().values())
@@ -176,6 +204,8 @@ class Workers:
                     f"The worker {worker} cannot be used: expected eeg-ingest {RELEASE} on it, found {found}. Install "
                     "the same release there."
                 )
+        if "dashboard" in client.scheduler_info(n_workers=0)["services"]:
+            _show_dashboard(client.dashboard_link)
         return client
 
     def _start(self, count: int) -> Client:
@@ -186,6 +216,7 @@ class Workers:
         Finalize(None, shutil.rmtree, (folder, True), exitpriority=-10)
         self._stack.enter_context(dask.config.set({**_CONFIG, "temporary-directory": folder}))
         self._stack.enter_context(_environment_kept())
+        dashboard = find_spec("bokeh") is not None
         with _without_interrupts():
             self._cluster = self._stack.enter_context(
                 LocalCluster(
@@ -194,11 +225,13 @@ class Workers:
                     processes=True,
                     memory_limit=0,
                     dashboard_address="127.0.0.1:0",  # a free port of this machine, for the scheduler
-                    scheduler_kwargs={"dashboard": False},
+                    scheduler_kwargs={"dashboard": dashboard},
                     local_directory=folder,
                     silence_logs=logging.CRITICAL,
                 )
             )
+        if dashboard:
+            _show_dashboard(self._cluster.dashboard_link)
         return self._stack.enter_context(Client(self._cluster))
 
 
@@ -210,7 +243,7 @@ def default_workers() -> int:
 @contextmanager
 def _environment_kept() -> Iterator[None]:
     """Take back what starting workers sets in this process's environment."""
-    before = {name: os.environ.get(name) for name in _ENVIRONMENT}
+    before = {name: os.environ.get(name) for name in ENVIRONMENT}
     try:
         yield
     finally:
@@ -238,10 +271,5 @@ def _silence_dask() -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
-def _outcomes(future: Future) -> list[Any] | None:
-    """Return the outcomes of a finished task, or None where its worker died of it."""
-    try:
-        outcomes: list[Any] = future.result()
-    except KilledWorker:
-        return None
-    return outcomes
+def _show_dashboard(link: str) -> None:
+    print(f"Dashboard: {link}", file=sys.stderr, flush=True)  # noqa: T201

@@ -19,7 +19,6 @@ from eeg_store.files import is_partial, locked, slug
 from eeg_store.shards import remove_shards
 from eeg_store.slots import SLOTS_FILE, Slot, SlotBook, SlotRequest
 from eeg_store.snapshot import read_rows
-from eeg_store.validate import validate
 
 Mode = Literal["r", "a"]
 
@@ -93,6 +92,18 @@ class Store:
         """Replace the spec, atomically."""
         self.check_writable()
         attributes = {**self._attributes, "spec": spec, "spec_hash": contract.spec_hash(spec)}
+        arrays.write_metadata(self.path, arrays.group_metadata(attributes))
+        self._attributes = attributes
+
+    @property
+    def expected(self) -> dict[str, Any]:
+        """What each source was said to hold (subjects, hours, ...), by its name; it shapes no data."""
+        return dict(self._attributes.get("expected", {}))
+
+    def update_expected(self, expected: dict[str, Any]) -> None:
+        """Replace what the sources are expected to hold, atomically; the spec and its hash stay."""
+        self.check_writable()
+        attributes = {**self._attributes, "expected": contract.plain_json(expected)}
         arrays.write_metadata(self.path, arrays.group_metadata(attributes))
         self._attributes = attributes
 
@@ -208,6 +219,8 @@ class Store:
 
     def validate(self) -> list[str]:
         """Check the whole store, checksums included. Return one sentence for each problem; none if it is sound."""
+        from eeg_store.validate import validate  # noqa: PLC0415  # only it needs zarr, which is slow to import
+
         return validate(self)
 
     def create_codes(self, tokenizer_hash: str, array_path: str, attrs: Mapping[str, Any]) -> None:

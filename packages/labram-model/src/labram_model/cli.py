@@ -24,7 +24,7 @@ from labram_model.evaluate import evaluate as evaluate_model
 from labram_model.finetune import FinetuneOptions
 from labram_model.finetune import finetune as finetune_model
 from labram_model.info import describe
-from labram_model.pretrain import PEAK_LR, PretrainOptions
+from labram_model.pretrain import PretrainOptions
 from labram_model.pretrain import pretrain as pretrain_model
 
 WRONG_USAGE = (LabramError, StoreError, WindowsError, RunError, CheckpointError, DeviceError)
@@ -79,7 +79,9 @@ def pretrain(
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Windows of a step, over all processes.  [default: 512 on GPUs, else 32]")
     ] = None,
-    lr: Annotated[float, typer.Option(min=1e-9, help="Highest learning rate.")] = PEAK_LR,
+    lr: Annotated[
+        float | None, typer.Option(min=1e-9, help="Highest learning rate.  [default: 5e-4, 3e-3 for tiny]")
+    ] = None,
     seed: Seed = 0,
     resume: Resume = False,
     device: Device = "auto",

@@ -144,15 +144,18 @@ def _windows_of(
     task: Task, class_of: Mapping[str, int], row: Mapping[str, Any], events: Sequence[Mapping[str, Any]]
 ) -> list[LabelledWindow]:
     subject, offset = f"{row['source']}/{row['subject']}", row["first_second"] * SFREQ_HZ
-    found: dict[tuple[int, int], int] = {}
+    found: list[tuple[int, int, int]] = []
+    seen: set[tuple[int, int]] = set()
     for number, event in enumerate(events, 1):
-        for start in window_starts(task, event, row["segments"]):
-            found.setdefault((start, class_of[event["label"]]), number)
+        label = class_of[event["label"]]
+        starts = window_starts(task, event, row["segments"])
+        found += [(start, label, number) for start in starts if task.every_event or (start, label) not in seen]
+        seen |= {(start, label) for start in starts}
     return [
         LabelledWindow(
             subject, row["recording"], row["array"], offset + start, label, number, row["file"], row["session"]
         )
-        for (start, label), number in sorted(found.items())
+        for start, label, number in sorted(found)
     ]
 
 

@@ -138,6 +138,8 @@ class Task(_Keys):
         stride_s: seconds between the starts of windows within an event; default `window_s`.
         offset_s: if given, one window per event, that starts this long after the event's onset (negative: before it),
             whatever the event's duration. Events of duration 0 are always cut this way.
+        every_event: whether a window counts again for each event of its class that it is cut for (an event seen on
+            several channels) instead of once.
         split: how subjects are divided.
         training: the recipe.
     """
@@ -148,6 +150,7 @@ class Task(_Keys):
     window_s: Annotated[int, Field(ge=1, le=MAX_SECONDS)]
     stride_s: Positive | None = None
     offset_s: float | None = None
+    every_event: bool = False
     split: Split = Split()
     training: Training = Training()
 

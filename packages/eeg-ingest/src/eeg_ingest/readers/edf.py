@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -31,7 +32,7 @@ class EdfRecording(Recording):
         self._signals = [signal for signal in header.signals if not signal.is_annotation]
         if not self._signals:
             raise IngestError("The file holds annotations only, no signals.")
-        self._map = _map_samples(path, header)
+        self._file, self._map = _map_samples(path, header)
         labels = [signal.label for signal in self._signals]
         types = [_type(signal, kind) for signal, kind in zip(self._signals, type_labels(labels), strict=True)]
         units = [
@@ -80,7 +81,13 @@ class EdfRecording(Recording):
                     out[row] = (digital * line[0] + line[1]).reshape(-1)
                 else:
                     _scale_int16(digital, *line, out=out[row].reshape(digital.shape))
+        self._let_go()
         return out
+
+    def _let_go(self) -> None:
+        """Unload what was read: a file of gigabytes would count as memory of the process, for which Dask stops it."""
+        if hasattr(mmap, "MADV_DONTNEED"):
+            self._file.madvise(mmap.MADV_DONTNEED)
 
     def _digital(self, signal: EdfSignal, start: int, stop: int) -> npt.NDArray[np.int_]:
         """Samples [start, stop) of one signal, in its own rate; (records, samples) without a copy if they are whole."""
@@ -106,6 +113,7 @@ class EdfRecording(Recording):
         else:
             segments = (Segment(0, header.n_records * self._record_samples, 0.0),)
         events = [*annotations, *self._trigger_events(segments, sfreq_hz)]
+        self._let_go()
         return segments, tuple(sorted(events, key=lambda event: event.onset_s))
 
     def _trigger_events(self, segments: Sequence[Segment], sfreq_hz: float) -> list[Event]:
@@ -129,7 +137,8 @@ class EdfRecording(Recording):
 def read_edf_annotations(path: Path) -> list[Event]:
     """Read the annotations of a file that need not hold any signal, on its clock. Raises IngestError."""
     header = read_header(path)
-    return _annotations(header, _map_samples(path, header))[1]
+    _, samples = _map_samples(path, header)
+    return _annotations(header, samples)[1]
 
 
 def _annotations(header: EdfHeader, samples: npt.NDArray[Any]) -> tuple[list[float | None], list[Event]]:
@@ -156,17 +165,23 @@ def _scale_int16(digital: npt.NDArray[Any], gain: float, offset: float, out: npt
     large offset cancels.
     """
     zero = round(min(max(-offset / gain, -(2.0**23)), 2.0**23))
-    np.subtract(digital, np.float32(zero), out=out, dtype=np.float32)
-    out *= np.float32(gain)
-    out += np.float32(gain * zero + offset)
+    if zero:
+        np.subtract(digital, np.float32(zero), out=out, dtype=np.float32)
+        out *= np.float32(gain)
+    else:
+        np.multiply(digital, np.float32(gain), out=out, dtype=np.float32)
+    if rest := np.float32(gain * zero + offset):
+        out += rest
 
 
-def _map_samples(path: Path, header: EdfHeader) -> npt.NDArray[Any]:
-    """The file's samples: int16 (records, samples of a record), or bytes (records, samples, 3) for BDF."""
+def _map_samples(path: Path, header: EdfHeader) -> tuple[mmap.mmap, npt.NDArray[Any]]:
+    """The file in memory, and its samples: int16 (records, samples of a record), or bytes (records, samples, 3)."""
+    with path.open("rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     shape: tuple[int, ...] = (header.n_records, header.record_samples)
     if header.is_bdf:
-        return np.asarray(np.memmap(path, dtype=np.uint8, mode="r", offset=header.n_bytes, shape=(*shape, 3)))
-    return np.asarray(np.memmap(path, dtype="<i2", mode="r", offset=header.n_bytes, shape=shape))
+        return mapped, np.ndarray((*shape, 3), np.uint8, mapped, header.n_bytes)
+    return mapped, np.ndarray(shape, "<i2", mapped, header.n_bytes)
 
 
 def _type(signal: EdfSignal, by_label: ChannelType) -> ChannelType:

@@ -125,6 +125,8 @@ def scale_channels(
         read_in = of_file if of_file in UV_PER_UNIT else None
         if kind_of_unit == "eeg":
             read_in = settle_unit(label, read_in, unit, overrule=overrule)
+        elif of_file is None:
+            read_in = unit  # what the source renames is EEG
         channels.append(Channel(label, kind_of_unit, sfreq_hz, read_in))
     return tuple(channels), np.array([UV_PER_UNIT.get(str(channel.unit), np.nan) for channel in channels])
 

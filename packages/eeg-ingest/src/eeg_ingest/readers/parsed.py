@@ -125,8 +125,7 @@ def make_channels(
         types = ["eeg" if label in chosen else _other_type(label) for label in labels]
     settled = settle_unit(labels[0] if labels else "", declared, unit)
     channels = tuple(
-        Channel(label, kind, sfreq_hz, settled if kind == "eeg" else None, limits_uv=limits_uv)
-        for label, kind in zip(labels, types, strict=True)
+        Channel(label, kind, sfreq_hz, settled, limits_uv=limits_uv) for label, kind in zip(labels, types, strict=True)
     )
     return channels, settled
 

@@ -1,0 +1,93 @@
+"""What lets the audit recognise a recording that it has seen: how loud each second is, in words of bits.
+
+A copy in another format, with other gains, or a part of a recording, rises and falls in the same seconds. Whether
+each second is louder than the one before, for the lower and the upper quartile of the channels, makes 2 bits; 16
+seconds make a word. The seconds of a part may begin anywhere, so words of a few stretches are made at 40 places
+inside a second too. Which words two recordings share is a matter of sorting them all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from eeg_store import SCALE_UV, SFREQ_HZ, WindowReader
+
+from eeg_ingest.audit.stretches import MIN_UV, Floats
+
+WORD_S = 16
+STEP = 5  # samples between the places inside a second: 10 off, one bit in twelve has turned, 2 off one in fifty
+N_PHASES = SFREQ_HZ // STEP
+STRETCH_S = 48
+N_STRETCHES = 3
+MIN_CHANGES = 4  # between the 16 bits of each quartile: a signal that hardly turns says nothing
+
+Words = npt.NDArray[np.uint64]
+
+
+@dataclass(frozen=True)
+class Echo:
+    """Words of a recording: `words` begin at the seconds `seconds`; `samples` are where the `queries` begin."""
+
+    words: Words
+    seconds: npt.NDArray[np.int32]
+    queries: Words
+    samples: npt.NDArray[np.int32]
+
+
+def echo_of(reader: WindowReader, row: Mapping[str, Any], loud: Floats) -> Echo:
+    """Make the words of a recording from the loudness (A, 2) of its seconds, and the queries from its samples."""
+    words, seconds = words_of(loud)
+    n_seconds = min(STRETCH_S, row["n_seconds"] - 1)
+    if n_seconds <= WORD_S:
+        return Echo(words, seconds, np.empty(0, np.uint64), np.empty(0, np.int32))
+    starts = sorted({int(s) for s in np.linspace(0, row["n_seconds"] - 1 - n_seconds, N_STRETCHES)})
+    windows = [(row["array"], (row["first_second"] + start) * SFREQ_HZ, n_seconds + 1) for start in starts]
+    queries, samples = [], []
+    for start, window in zip(starts, reader.read(windows), strict=True):
+        found, at = _queries(window.reshape(len(window), -1).astype(np.float32) * np.float32(SCALE_UV), n_seconds)
+        queries.append(found)
+        samples.append(at + start * SFREQ_HZ)
+    return Echo(words, seconds, np.concatenate(queries), np.concatenate(samples).astype(np.int32))
+
+
+def _queries(uv: Floats, n_seconds: int) -> tuple[Words, npt.NDArray[np.int32]]:
+    """Different words of a stretch uv (C, more than `n_seconds` x 200), and the samples at which they begin."""
+    bins = uv[:, : (n_seconds + 1) * SFREQ_HZ].reshape(len(uv), -1, STEP)
+    starts = np.arange(N_PHASES)[:, None] + np.arange(n_seconds) * N_PHASES  # (phases, A)
+    totals, squares = (
+        np.cumsum(np.pad(values.sum(axis=2, dtype=np.float64), ((0, 0), (1, 0))), axis=1) for values in (bins, bins**2)
+    )
+    mean, power = ((sums[:, starts + N_PHASES] - sums[:, starts]) / SFREQ_HZ for sums in (totals, squares))
+    amplitude_uv = np.sqrt(np.maximum(power - mean**2, 0)).astype(np.float32)  # (C, phases, A)
+    loud = loudness(amplitude_uv.reshape(len(uv), -1).T).reshape(N_PHASES, n_seconds, 2)
+    parts = [words_of(of_phase) for of_phase in loud]
+    words = np.concatenate([words for words, _ in parts])
+    samples = np.concatenate([seconds * SFREQ_HZ + phase * STEP for phase, (_, seconds) in enumerate(parts)])
+    words, first = np.unique(words, return_index=True)
+    return words, samples[first].astype(np.int32)
+
+
+def loudness(amplitude_uv: Floats) -> Floats:
+    """Lower and upper quartile (A, 2) of the amplitudes (A, C) of the channels that have a signal."""
+    live = np.median(amplitude_uv, axis=0) > MIN_UV
+    if not live.any():
+        return np.zeros((len(amplitude_uv), 2), np.float32)
+    return np.asarray(np.quantile(amplitude_uv[:, live], (0.25, 0.75), axis=1).T, np.float32)
+
+
+def words_of(loud: Floats) -> tuple[Words, npt.NDArray[np.int32]]:
+    """Words of loudness (A, 2), and the seconds at which they begin; words that hardly turn are left out."""
+    louder = np.diff(loud, axis=0) > 0
+    n_words = len(louder) - WORD_S + 1
+    if n_words < 1:
+        return np.empty(0, np.uint64), np.empty(0, np.int32)
+    windows = np.lib.stride_tricks.sliding_window_view(louder, WORD_S, axis=0)  # (words, 2, WORD_S)
+    turns = (windows[..., 1:] != windows[..., :-1]).sum(axis=2)
+    kept = np.flatnonzero((turns >= MIN_CHANGES).all(axis=1))
+    weights = (1 << np.arange(2 * WORD_S, dtype=np.uint64)).reshape(2, WORD_S)
+    words = (windows[kept] * weights).sum(axis=(1, 2), dtype=np.uint64)
+    return words, kept.astype(np.int32)
