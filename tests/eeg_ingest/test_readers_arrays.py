@@ -281,3 +281,14 @@ def test_files_that_were_cut_short(tmp_path: Path, save: Save) -> None:
     for share in (0.1, 0.5, 0.95):
         (tmp_path / "x.mat").write_bytes(whole[: int(share * len(whole))])
         assert len(reason(tmp_path / "x.mat", **MATRIX)) > 40
+
+
+def test_numbers_that_no_computer_has(tmp_path: Path) -> None:
+    """A float64 whose damaged description puts the exponent elsewhere: HDF5 converts it to other numbers."""
+    kind = h5py.h5t.IEEE_F64LE.copy()
+    kind.set_fields(63, 48, 11, 0, 48)
+    with h5py.File(tmp_path / "x.mat", "w") as file:
+        space = h5py.h5s.create_simple((1000, 2))
+        h5py.Dataset(h5py.h5d.create(file.id, b"data", kind, space))[:] = eeg(1000, 2)
+    found = reason(tmp_path / "x.mat", signal="data", axes=["channel", "sample"], sfreq_hz=200, names=["C3", "C4"])
+    assert "found another layout of their bits" in found

@@ -120,3 +120,21 @@ def test_eeglab_with_its_data_beside(tmp_path: Path) -> None:
     data.write_bytes(data.read_bytes()[:-4000])
     with pytest.raises(IngestError, match=r"holds 666 of 1000 samples"):
         open_recording(odd)
+
+
+def test_damaged_groups_of_a_v73_set_are_a_reason(tmp_path: Path) -> None:
+    _v73_set(tmp_path / "x.set", eeg())
+    (tmp_path / "x.set").write_bytes((tmp_path / "x.set").read_bytes().replace(b"SNOD", b"XNOD"))
+    with pytest.raises(IngestError, match="bad symbol table node signature"):
+        open_recording(tmp_path / "x.set")
+
+
+def test_an_fdt_that_is_longer_than_its_set_says(tmp_path: Path) -> None:
+    """Bytes that were doubled shift all samples after them."""
+    _v73_set(tmp_path / "x.set", eeg(), data="x.fdt")
+    samples = eeg().T.astype("<f4").tobytes()
+    (tmp_path / "x.fdt").write_bytes(samples)
+    assert open_recording(tmp_path / "x.set").n_samples == 1000
+    (tmp_path / "x.fdt").write_bytes(samples[:500] + samples[490:])
+    with pytest.raises(IngestError, match=r"x\.fdt holds 10 bytes more than the 1000 samples of 3 channels"):
+        open_recording(tmp_path / "x.set")

@@ -166,3 +166,13 @@ def test_truncated_gdf_is_refused(tmp_path: Path) -> None:
     path.write_bytes(whole[: 1024 + 400 * 6])
     with pytest.raises(IngestError, match="holds 400 of 1000 records: the copy is incomplete"):
         open_recording(path)
+
+
+def test_samples_without_some_bytes_are_not_filled_from_the_event_table(tmp_path: Path) -> None:
+    values = eeg(2, 500).round()
+    path = mixed_gdf(tmp_path / "x.gdf", [("Fz", values[0], 50, 3), ("Cz", values[1], 50, 3)])
+    assert open_recording(path).n_samples == 500
+    content = path.read_bytes()
+    path.write_bytes(content[:1000] + content[1018:])
+    with pytest.raises(IngestError, match=r"behind the 10 records of x\.gdf is no event table"):
+        open_recording(path)

@@ -61,10 +61,18 @@ def check_brainvision(header: Path, data: Path) -> None:
 
 
 def check_fdt(data: Path, n_channels: int, n_samples: int) -> None:
-    """Raises IngestError if the float32 samples of an EEGLAB data set are fewer than it promises."""
-    found = data.stat().st_size // (4 * n_channels)
-    if found < n_samples:
-        raise IngestError(f"{data.name} holds {found} of {n_samples} samples: the copy is incomplete. Fetch it again.")
+    """Raises IngestError if an EEGLAB data set's float32 samples are not as many as it promises."""
+    found, promised = data.stat().st_size, 4 * n_channels * n_samples
+    if found < promised:
+        raise IngestError(
+            f"{data.name} holds {found // (4 * n_channels)} of {n_samples} samples: the copy is incomplete. "
+            "Fetch it again."
+        )
+    if found > promised:
+        raise IngestError(
+            f"{data.name} holds {found - promised} bytes more than the {n_samples} samples of {n_channels} channels "
+            "that its .set file promises. Fetch both again."
+        )
 
 
 def check_nxe(data: Path) -> None:

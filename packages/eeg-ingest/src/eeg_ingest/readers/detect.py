@@ -23,6 +23,7 @@ from eeg_ingest.readers.signatures import (
     is_nihon_kohden,
     is_riff,
 )
+from eeg_ingest.readers.variables import DAMAGE
 from eeg_ingest.recording import IngestError
 
 FORMATS = (
@@ -103,7 +104,7 @@ def _by_variables(path: Path) -> str:
                 names = set(file.keys())
         else:
             names = {name for name, _, _ in scipy.io.whosmat(path)}
-    except (OSError, ValueError, TypeError, NotImplementedError, scipy.io.matlab.MatReadError) as error:
+    except DAMAGE as error:
         raise IngestError(f"A damaged MATLAB or HDF5 file: {error}. Fetch it again.") from error
     if "EEG" in names or {"srate", "nbchan", "data"} <= names:
         return "eeglab"

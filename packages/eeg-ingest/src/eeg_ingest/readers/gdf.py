@@ -128,13 +128,19 @@ def _events(path: Path, header: GdfHeader, sfreq_hz: float) -> tuple[Event, ...]
     """The event table behind the samples, labelled with the codes. Its positions count from 1, at its own rate.
 
     As in MNE an event lasts one sample where the table has no durations, and marks behind the last sample (OpenViBE's
-    end of the experiment) are none. Raises IngestError if the table is cut short.
+    end of the experiment) are none. Raises IngestError if the table is cut short or something else is there: then
+    bytes of the samples are missing, or there are more than the header says.
     """
     with path.open("rb") as file:
         file.seek(header.n_bytes + header.n_records * header.record_bytes)
         head, rest = file.read(8), file.read()
-    if len(head) < 8 or not head[0] & 1:  # mode 1, or 3 with durations
+    if not any(head):
         return ()
+    if len(head) < 8 or head[0] not in (1, 3):  # the mode: 1, or 3 with durations
+        raise IngestError(
+            f"What lies behind the {header.n_records} records of {path.name} is no event table: the file holds fewer "
+            "or more bytes of samples than its header says. Fetch it again."
+        )
     if header.version < 1.94:
         rate_hz, count = float(int.from_bytes(head[1:4], "little")), struct.unpack("<I", head[4:])[0]
     else:

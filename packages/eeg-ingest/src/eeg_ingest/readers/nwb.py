@@ -16,6 +16,7 @@ import numpy as np
 from eeg_ingest.channel_types import parse_labels, type_labels
 from eeg_ingest.readers.constant_unit import correct_constant_unit
 from eeg_ingest.readers.mapped import MappedRecording, scale_channels
+from eeg_ingest.readers.variables import check_numbers
 from eeg_ingest.recording import Event, IngestError, Segment
 
 _NAMES = ("channel_name", "label", "electrode_name", "name", "electrode_label", "location")
@@ -50,6 +51,7 @@ def open_nwb(
 def _open(file: h5py.File, path: Path, unit: str | None, wanted: str | None, *, overrule: bool) -> MappedRecording:
     group = _choose(file, wanted)
     data = group["data"]
+    check_numbers(data)
     n_samples, n_channels = data.shape[0], int(np.prod(data.shape[1:], dtype=int))
     if not n_samples or not n_channels:
         raise IngestError(f"The series {group.name} holds no samples. Export the file again.")

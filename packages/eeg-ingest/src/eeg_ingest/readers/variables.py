@@ -16,7 +16,19 @@ import scipy.io
 
 from eeg_ingest.recording import IngestError
 
-_DAMAGE = (OSError, ValueError, TypeError, KeyError, NotImplementedError, EOFError, zlib.error, zipfile.BadZipFile)
+# what SciPy, h5py and NumPy raise where bytes are not as their format says
+DAMAGE = (
+    OSError,
+    ValueError,
+    TypeError,
+    LookupError,
+    RuntimeError,  # of HDF5's own checks; NotImplementedError is one
+    OverflowError,
+    EOFError,
+    zlib.error,
+    zipfile.BadZipFile,
+    scipy.io.matlab.MatReadError,
+)
 _NO_DATA = (scipy.io.matlab.MatlabOpaque, scipy.io.matlab.MatlabFunction, scipy.io.matlab.MatlabObject)
 _HDF5_NUMBERS = {"double", "single", "logical", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))}
 
@@ -85,9 +97,7 @@ def open_variables(path: Path, kind: str) -> Iterator[Variables]:
                 yield _Hdf5(file)
         else:
             yield _Mat5(path)
-    except scipy.io.matlab.MatReadError as error:
-        raise IngestError(f"A damaged MATLAB file: {error}. Fetch it again.") from error
-    except _DAMAGE as error:
+    except DAMAGE as error:
         what = "NumPy archive" if kind == "npz" else "MATLAB file"
         found = " ".join(str(error).split())[:200] or type(error).__name__
         raise IngestError(
@@ -194,6 +204,7 @@ class _Hdf5Value:
             )
         if "MATLAB_empty" in self._node.attrs:
             return np.empty((0, 0))
+        check_numbers(self._node)
         return self._node
 
     def texts(self) -> list[str] | None:
@@ -281,6 +292,15 @@ def _no_data(kind: str) -> IngestError:
         f"A variable of the file is no data: expected numbers, texts, cells or structs, found a MATLAB {kind}, which "
         "is not executed. Save it as a plain array."
     )
+
+
+def check_numbers(dataset: h5py.Dataset) -> None:
+    """Raises IngestError if HDF5 describes numbers that no computer has, as damaged bytes do: it would convert them."""
+    if dataset.dtype.kind in "iuf" and dataset.id.get_type() != h5py.h5t.py_create(dataset.dtype):
+        raise IngestError(
+            f"The numbers of {dataset.name} cannot be read: expected {dataset.dtype} as IEEE 754 or two's complement, "
+            "found another layout of their bits. Fetch the file again."
+        )
 
 
 def vector(value: Value) -> npt.NDArray[np.float64]:
