@@ -90,3 +90,8 @@ def test_real_recordings_as_they_are_raise_no_doubt(eeg_data: Path) -> None:
         recording = open_recording(path)
         indices = choose_channels(recording, rename={}, drop=[], montage=None).indices
         assert doubt_rate(recording, indices, "auto") is None, path.name
+
+
+@pytest.mark.parametrize("rate_hz", [0.01, 2.0, 29.0, 30.0, 31.0])
+def test_rates_that_hold_no_hum_are_not_doubted(memory_recording: MemoryRecordingMaker, rate_hz: float) -> None:
+    assert doubt_rate(memory_recording(hum(0, 200.0, 50.0), rate_hz), range(6), "auto") is None

@@ -72,7 +72,7 @@ def _typical_power(recording: Recording, indices: Sequence[int]) -> tuple[npt.ND
     """Median power (F) of channels and stretches, each scaled to its own level, and the width of a bin."""
     n_samples = round(STRETCH_S * recording.sfreq_hz)
     segments = [segment for segment in recording.segments if segment.n_samples >= n_samples]
-    if not segments:
+    if not segments or recording.sfreq_hz < 2 * LOWEST_HZ:  # which holds no tone that is looked at
         return np.empty(0), 0.0
     segment = max(segments, key=lambda segment: segment.n_samples)
     chosen = list(indices)[:: -(-len(indices) // N_CHANNELS)]
