@@ -51,7 +51,7 @@ def pretrained(tmp_path: Path) -> Path:
 def test_states_of_different_rhythm_are_told_apart(make_store: StoreMaker, task: Path, tmp_path: Path) -> None:
     store = make_store({}, {"name": "other", "channels": ("F3", "F4", "O1", "O2")})
     output = tmp_path / "run"
-    result, exit_code = finetune(FinetuneOptions(store, task, output, steps=25))
+    result, exit_code = finetune(FinetuneOptions(store, task, output, steps=50))
     assert exit_code == 0
     assert result["test"]["chance"]["balanced_accuracy"] == 0.5
     assert result["test"]["scores"]["balanced_accuracy"] > 0.9

@@ -83,7 +83,7 @@ def test_recordings_without_codes_are_left_out_and_counted(make_store: StoreMake
     rows = store.recordings().to_pylist()
     for row in rows[:3]:
         store.write_codes("a" * 64, row, np.ones((row["n_seconds"], 2), dtype=np.int32))
-    summary, _ = pretrain(PretrainOptions(path, tmp_path / "run", steps=4, batch_size=4, lr=1e-2))
+    summary, _ = pretrain(PretrainOptions(path, tmp_path / "run", steps=16, batch_size=4))
     assert summary["windows"] == {"training": 2, "held_out": 1, "left_out": 1}
     assert summary["held_out"]["most_frequent"] == 1.0  # every code is a 1
     assert summary["held_out"]["codes_in_use"] == 1
