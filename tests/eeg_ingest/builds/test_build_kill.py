@@ -167,10 +167,12 @@ def test_workers_of_a_cluster_that_die(
 def test_a_stop_is_in_order(corpus: Path, workers: Workers, start: Start, tmp_path: Path, number: int) -> None:
     process = start(tmp_path / "data.zarr")
     _wait_for_recordings(tmp_path / "data.zarr", process, 1)
+    process.send_signal(signal.SIGSTOP)  # or it may be done before it is told to stop
     children = psutil.Process(process.pid).children(recursive=True)
     with pytest.raises(UsageError, match="expected no other build of it, found one that is running"):
         build(load_sources(corpus / "sources.yaml"), tmp_path / "data.zarr", workers)
     process.send_signal(number)
+    process.send_signal(signal.SIGCONT)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (128 + number, "")
     assert "Stopped. What is stored is valid; the same command goes on." in err
