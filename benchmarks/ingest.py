@@ -65,14 +65,15 @@ def peer(files: Sequence[Path], out: Path) -> None:
 
 def ours(files: Sequence[Path], out: Path) -> None:
     """Read, harmonize, quantize, write int16."""
-    from eeg_ingest.harmonize import harmonize, quantize  # noqa: PLC0415
+    from eeg_ingest.harmonize import harmonize  # noqa: PLC0415
     from eeg_ingest.readers import open_recording  # noqa: PLC0415
 
     with out.open("wb") as file:
         for path in files:
             recording = open_recording(path)
-            for block in harmonize(recording, range(len(recording.channels)), line_freq_hz=LINE_FREQ_HZ):
-                file.write(quantize(block.signal_uv)[0].data)
+            indices = range(len(recording.channels))
+            for block in harmonize(recording, indices, line_freq_hz=LINE_FREQ_HZ, quantized=True):
+                file.write(block.signal.data)
 
 
 def ours_without_quality(files: Sequence[Path], out: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pyedflib
 import pytest
 from eeg_ingest.file import harmonize_file
+from eeg_ingest.harmonize import SCALE_UV
 from eeg_ingest.recording import IngestError
 
 NAMES = ["Fz", "Cz", "Pz"]
@@ -58,7 +59,7 @@ def test_a_file_from_end_to_end(tmp_path: Path) -> None:
     assert [tuple(segment.values()) for segment in file.segments] == [(0, 40, 0.0, 0.0)]
     assert [(event.onset_s, event.duration_s, event.label) for event in file.events] == [(2.0, 1.5, "blink")]
     blocks = list(file.blocks)
-    signal_uv = np.concatenate([block.signal_uv for block in blocks])
+    signal_uv = SCALE_UV * np.concatenate([block.signal for block in blocks])
     assert signal_uv.shape == (40, 2, 200)
     assert np.concatenate([block.quality for block in blocks]).shape == (40, 2, 5)
     times_s = np.arange(4000, 4200) / 200
@@ -81,7 +82,7 @@ def test_a_mains_above_the_band_is_not_notched(tmp_path: Path) -> None:
 def test_what_is_left_over_is_recorded(tmp_path: Path) -> None:
     file = harmonize_file(write_fif(tmp_path / "a_raw.fif", eeg(2, 250, 12.5), 250.0))
     assert [tuple(segment.values()) for segment in file.segments] == [(0, 12, 0.0, 0.5)]
-    assert sum(len(block.signal_uv) for block in file.blocks) == file.n_seconds == 12
+    assert sum(len(block.signal) for block in file.blocks) == file.n_seconds == 12
 
 
 @pytest.mark.parametrize(("dimension", "scale"), [("mV", 1.0), ("uV", 1000.0)])

@@ -27,7 +27,7 @@ EDGE = 20 * 200  # stored samples at each end that are not compared: MNE's and o
 
 def joined(blocks: Iterator[HarmonizedBlock]) -> Signal:
     """(C, S) of all blocks."""
-    signal_uv = np.concatenate([block.signal_uv for block in blocks])
+    signal_uv = np.concatenate([block.signal for block in blocks])
     return signal_uv.swapaxes(0, 1).reshape(signal_uv.shape[1], -1).astype(np.float64)
 
 

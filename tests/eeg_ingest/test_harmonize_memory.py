@@ -12,7 +12,7 @@ PROGRAM = r"""
 import re, sys
 from pathlib import Path
 import numpy as np
-from eeg_ingest.harmonize import harmonize, quantize
+from eeg_ingest.harmonize import harmonize
 from eeg_ingest.recording import Channel, Recording, Segment
 
 n_channels, sfreq_hz, seconds = int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3])
@@ -31,8 +31,8 @@ recording = Endless(
     "memory", sfreq_hz, tuple(Channel(f"C{i}", "eeg", sfreq_hz, "uV") for i in range(n_channels)),
     (Segment(0, int(seconds * sfreq_hz), 0.0),), (), ())
 done = 0
-for block in harmonize(recording, range(n_channels), line_freq_hz=50.0):
-    done += len(quantize(block.signal_uv)[0])
+for block in harmonize(recording, range(n_channels), line_freq_hz=50.0, quantized=True):
+    done += len(block.signal)
 assert done == seconds
 print(int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]) / 1024)
 """

@@ -32,7 +32,7 @@ def troubled(sfreq_hz: float) -> npt.NDArray[np.float64]:
 
 def measured(recording: Recording, line_freq_hz: float | None) -> tuple[npt.NDArray[np.float32], ...]:
     blocks = list(harmonize(recording, range(len(recording.channels)), line_freq_hz=line_freq_hz))
-    return np.concatenate([b.quality for b in blocks]), np.concatenate([b.signal_uv for b in blocks])
+    return np.concatenate([b.quality for b in blocks]), np.concatenate([b.signal for b in blocks])
 
 
 def tone_share(second: npt.NDArray[np.float64], freq_hz: float, sfreq_hz: float) -> float:

@@ -152,7 +152,7 @@ def compare(source: Source, recording: Recording, indices: list[int], wanted_uv:
 
     uv = to_a_minute(recording.read_uv(indices, segment.start_sample, segment.start_sample + n_samples), sfreq_hz)
     blocks = harmonize(MemoryRecording(uv, sfreq_hz), range(len(uv)), line_freq_hz=line_freq_hz)
-    seconds = np.concatenate([block.signal_uv for block in blocks])
+    seconds = np.concatenate([block.signal for block in blocks])
     before_uv = seconds.transpose(1, 0, 2).reshape(len(uv), -1)
     after_uv = quantize(before_uv)[0] * SCALE_UV
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pytest
 from eeg_ingest.file import harmonize_file
 from eeg_ingest.files import find_files
+from eeg_ingest.harmonize import harmonize
 from eeg_ingest.readers import is_companion, recording_files
 from eeg_ingest.sources import Source
 from eeg_store import SCALE_UV, WindowReader
@@ -146,8 +147,9 @@ def test_equals_mne_before_and_after_int16(real_store: Built, eeg_data: Path, fi
     assert after.shape == reference.shape
     assert rms(after[:, inside] - reference[:, inside]).max() <= 0.03
     montage = "biosemi16" if file.startswith("Newtest17") else None
-    blocks = harmonize_file(path, line_freq_hz=row["line_freq_hz"], montage=montage).blocks
-    seconds = np.concatenate([block.signal_uv for block in blocks])
+    whole = harmonize_file(path, line_freq_hz=row["line_freq_hz"], montage=montage)
+    blocks = harmonize(whole.recording, whole.indices, line_freq_hz=whole.line_freq_hz)
+    seconds = np.concatenate([block.signal for block in blocks])
     before = seconds.transpose(1, 0, 2).reshape(seconds.shape[1], -1)
     assert rms(before[:, inside] - reference[:, inside]).max() <= 0.002
 

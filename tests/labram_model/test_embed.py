@@ -150,11 +150,11 @@ def test_windows_keep_clear_of_breaks_and_of_seconds_that_are_not_finite() -> No
     # Segments of 7 and 4 s that start at 0 and at 100 s of the file's clock; seconds 3 of the first is broken.
     def block(first: int, n: int, segment: int, broken: int | None = None) -> HarmonizedBlock:
         seconds = np.arange(first, first + n, dtype=np.float32)
-        signal_uv = np.broadcast_to(seconds[:, None, None] + 10 * segment, (n, 3, 200)).copy()
+        steps = np.broadcast_to(10 * (seconds[:, None, None] + 10 * segment), (n, 3, 200)).astype(np.int16)
         quality = np.zeros((n, 3, len(QUALITY_MEASURES)), dtype=np.float32)
         if broken is not None:
             quality[broken, 2, QUALITY_MEASURES.index("non_finite")] = 0.1
-        return HarmonizedBlock(signal_uv, quality, segment, 0)
+        return HarmonizedBlock(steps, 0, quality, segment, 0)
 
     blocks = [block(0, 5, 0, broken=3), block(5, 2, 0), block(0, 4, 1)]
     windows = list(unbroken_windows(blocks, [0.0, 100.0], [0, 2], 2))

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from eeg_ingest.filters import SFREQ_OUT_HZ
 
 TAPER_S = 2
-MAX_SAMPLES = 2**18  # of one channel in one block, so that a few channels fit the processor's cache
+MAX_SAMPLES = 2**17  # of one channel in one block, so that a few channels fit the processor's cache
 MIN_MAX_BLOCK_S = 256  # but at high rates never less than this: the overlap would cost more than the cache saves
 MAX_OUTPUT_VALUES = 2**22  # of all channels together: 16 MB
 MAX_LENGTH_ERROR = 4e-4  # input samples over a block; the drift inside it, because each block is aligned anew

@@ -40,8 +40,9 @@ class HarmonizedFile:
     """One file on its way into the store.
 
     `names` (C) are the canonical names of the channels of `blocks`, and `indices` (C) their places in the recording.
-    `blocks` is read once, lazily, and raises `IngestError` where the file turns out to be bad. `line_freq_hz` is what
-    was notched, or None. `events` are on the file's own clock. `warnings` is complete once `blocks` is used up.
+    `blocks`, quantized, is read once, lazily, and raises `IngestError` where the file turns out to be bad.
+    `line_freq_hz` is what was notched, or None. `events` are on the file's own clock. `warnings` is complete once
+    `blocks` is used up.
     """
 
     names: tuple[str, ...]
@@ -85,7 +86,7 @@ def harmonize_file(
         line_freq_hz = detect_line_freq_hz(recording, choice.indices)
     if not notch_freqs_hz(line_freq_hz, recording.sfreq_hz):
         line_freq_hz = None  # the rate is too low for it
-    blocks = harmonize(recording, choice.indices, line_freq_hz=line_freq_hz)
+    blocks = harmonize(recording, choice.indices, line_freq_hz=line_freq_hz, quantized=True)
     recording.warnings.extend(choice.warnings)
     segments = _stored_segments(recording)
     return HarmonizedFile(

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import scipy.fft
 
 from eeg_ingest import filters
 from eeg_ingest.blocks import TAPER_S, Block, Plan, blocks_of, lay_out, plan_blocks
@@ -16,6 +15,7 @@ from eeg_ingest.filters import SFREQ_OUT_HZ, band_of, exact_rate, kernels, notch
 from eeg_ingest.quality import QualityMeter
 from eeg_ingest.recording import IngestError, Recording, Segment
 from eeg_ingest.source_block import SourceBlock
+from eeg_ingest.transforms import transforms
 
 __all__ = ["HARMONIZE_SPEC", "SCALE_UV", "HarmonizedBlock", "band_of", "harmonize", "quantize", "stored_seconds"]
 
@@ -23,7 +23,6 @@ SCALE_UV = 0.1
 INT16_MAX = 32767  # -32768 is not used, so the range is symmetric
 MAX_READ_VALUES = 2**22  # of all channels that are read together: 16 MB
 FLOAT32_SPAN_UV = 10_000  # a block that spans more is transformed in float64: float32 errs by a 1e-7th of its amplitude
-ROWS = 4  # channels that scipy's FFT transforms at once
 CACHED_VALUES = 2**17  # that several passes go over: 512 kB
 
 HARMONIZE_SPEC: dict[str, Any] = {
@@ -48,12 +47,12 @@ HARMONIZE_SPEC: dict[str, Any] = {
 class HarmonizedBlock:
     """A whole seconds of the segment number `segment`, from its second `first_s` on.
 
-    `signal_uv` (A, C, 200) and `quality` (A, C, 5).
-
-    The measures are those of `eeg_store.QUALITY_MEASURES`, in that order.
+    `signal` (A, C, 200) is float32 in µV, or int16 as `quantize` rounds it, with `n_beyond` samples that saturate.
+    `quality` (A, C, 5) has the measures of `eeg_store.QUALITY_MEASURES`, in that order.
     """
 
-    signal_uv: npt.NDArray[np.float32]
+    signal: npt.NDArray[Any]
+    n_beyond: int
     quality: npt.NDArray[np.float32]
     segment: int
     first_s: int
@@ -82,13 +81,15 @@ def quantize(signal_uv: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.int16],
     return stored, beyond
 
 
-def harmonize(recording: Recording, indices: Sequence[int], *, line_freq_hz: float | None) -> Iterator[HarmonizedBlock]:
+def harmonize(
+    recording: Recording, indices: Sequence[int], *, line_freq_hz: float | None, quantized: bool = False
+) -> Iterator[HarmonizedBlock]:
     """Do what MNE's `raw.filter(0.1, 75)`, `raw.notch_filter(...)` and an exact `raw.resample(200)` do to the channels.
 
-    Yields blocks of bounded size in the order of the segments; no filter crosses a segment's end. Sample k of a
-    segment's output lies k / 200 s after its first sample. Samples that are not finite are bridged, and counted in the
-    quality and, at the end, in a warning of the recording. Raises `IngestError` if no segment holds a whole second, or
-    the rate is none that EEG has.
+    Yields blocks of bounded size in the order of the segments, in µV or `quantized`; no filter crosses a segment's end.
+    Sample k of a segment's output lies k / 200 s after its first sample. Samples that are not finite are bridged, and
+    counted in the quality and, at the end, in a warning of the recording. Raises `IngestError` if no segment holds a
+    whole second, or the rate is none that EEG has.
     """
     seconds = stored_seconds(recording)
     if not any(seconds):
@@ -98,7 +99,7 @@ def harmonize(recording: Recording, indices: Sequence[int], *, line_freq_hz: flo
         )
         raise IngestError(f"{found}: shorter than one second, so there is nothing to store. Leave the file out.")
     notches_hz = notch_freqs_hz(line_freq_hz, recording.sfreq_hz)
-    return _harmonize(recording, list(indices), seconds, line_freq_hz, notches_hz)
+    return _harmonize(recording, list(indices), seconds, line_freq_hz, notches_hz, quantized=quantized)
 
 
 def _harmonize(
@@ -107,6 +108,8 @@ def _harmonize(
     seconds: list[int],
     line_freq_hz: float | None,
     notches_hz: tuple[float, ...],
+    *,
+    quantized: bool,
 ) -> Iterator[HarmonizedBlock]:
     rate = exact_rate(recording.sfreq_hz)
     kernel_s = sum(len(kernel) for kernel in kernels(recording.sfreq_hz, notches_hz)) / recording.sfreq_hz
@@ -116,7 +119,7 @@ def _harmonize(
             continue
         plan = plan_blocks(rate, kernel_s, n_seconds, len(indices))
         block_filter = _BlockFilter(plan, response(recording.sfreq_hz, notches_hz, plan.n_in, plan.n_out), len(indices))
-        work = _SegmentWork(recording, segment, indices, block_filter, meter)
+        work = _SegmentWork(recording, segment, indices, block_filter, meter, quantized)
         for block in blocks_of(plan, n_seconds):
             yield HarmonizedBlock(*work.harmonize(block), number, block.first_s)
     recording.warnings.extend(meter.warnings())
@@ -131,23 +134,30 @@ class _SegmentWork:
     indices: list[int]
     block_filter: _BlockFilter
     meter: QualityMeter
+    quantized: bool
 
-    def harmonize(self, block: Block) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Signal (A, C, 200) and quality (A, C, 5) of one block."""
+    def harmonize(self, block: Block) -> tuple[npt.NDArray[Any], int, npt.NDArray[np.float32]]:
+        """Signal (A, C, 200) of one block, its saturated samples, and quality (A, C, 5)."""
         shape = (block.stop_s - block.first_s, len(self.indices))
-        signal_uv, quality = np.empty((*shape, SFREQ_OUT_HZ), np.float32), np.empty((*shape, 5), np.float32)
-        n_in = self.block_filter.plan.n_in
-        at_once = max(MAX_READ_VALUES // n_in // ROWS, 1) * ROWS
+        signal = np.empty((*shape, SFREQ_OUT_HZ), np.int16 if self.quantized else np.float32)
+        quality, n_beyond = np.empty((*shape, 5), np.float32), 0
+        n_in, n_rows = self.block_filter.plan.n_in, self.block_filter.n_rows
+        at_once = max(MAX_READ_VALUES // n_in // n_rows, 1) * n_rows
         for first in range(0, len(self.indices), at_once):
             together = self.indices[first : first + at_once]
             source = SourceBlock.read(self.recording, self.segment, together, block.start, block.start + n_in)
-            for row in range(0, len(together), ROWS):
-                few = source.rows(slice(row, row + ROWS))
+            for row in range(0, len(together), n_rows):
+                few = source.rows(slice(row, row + n_rows))
                 columns = slice(first + row, first + row + len(few.uv))
                 seconds_uv = self.block_filter.apply(few, block)
-                signal_uv[:, columns] = seconds_uv.swapaxes(0, 1)
                 quality[:, columns] = self.meter.measure(few, columns, block.first_s, seconds_uv).swapaxes(0, 1)
-        return signal_uv, quality
+                if self.quantized:
+                    steps, beyond = quantize(seconds_uv)
+                    signal[:, columns] = steps.swapaxes(0, 1)
+                    n_beyond += beyond
+                else:
+                    signal[:, columns] = seconds_uv.swapaxes(0, 1)
+        return signal, n_beyond, quality
 
 
 class _BlockFilter:
@@ -157,23 +167,25 @@ class _BlockFilter:
         self.plan = plan
         self._gain = gain
         self._gain_of_parts = np.repeat(gain, 2)  # real and imaginary parts lie side by side
-        self._padded = np.zeros((1 if n_channels == 1 else ROWS, plan.n_in), np.float32)
+        self._transforms = transforms(plan.n_in, plan.n_out)
+        self.n_rows = self._transforms.rows
+        self._padded = np.zeros((self._transforms.fitting(min(n_channels, self.n_rows)), plan.n_in), np.float32)
 
     def apply(self, source: SourceBlock, block: Block) -> npt.NDArray[np.float32]:
-        """Return the block's kept seconds (C, A, 200) of C channels, at most ROWS."""
+        """Return the block's kept seconds (C, A, 200) of C channels, at most `n_rows`."""
         plan = self.plan
-        padded = self._padded[:1] if len(source.uv) == 1 else self._padded  # two or three take as long as four
+        padded = self._padded[: self._transforms.fitting(len(source.uv))]
         lay_out(source.uv, padded[: len(source.uv)], plan, block, source.n_samples)
         if (source.high_uv - source.low_uv).max() > FLOAT32_SPAN_UV:
             padded = padded.astype(np.float64)
-        spectrum = scipy.fft.rfft(padded, workers=1)[:, : len(self._gain)]
+        spectrum = self._transforms.forward(padded)[:, : len(self._gain)]
         if block.shift:
             turn = 2j * np.pi * block.shift / plan.n_in * np.arange(len(self._gain))
             spectrum *= (self._gain * np.exp(turn)).astype(np.complex64)
         else:
             spectrum_parts = spectrum.view(padded.dtype)
             spectrum_parts *= self._gain_of_parts
-        filtered = scipy.fft.irfft(spectrum, plan.n_out, overwrite_x=True, workers=1)
+        filtered = self._transforms.backward(spectrum)
         first = plan.margin_s * SFREQ_OUT_HZ
         stop = first + (block.stop_s - block.first_s) * SFREQ_OUT_HZ
         kept = np.asarray(filtered[: len(source.uv), first:stop], np.float32)

@@ -14,6 +14,7 @@ from eeg_ingest.recording import Channel
 from eeg_ingest.source_block import SourceBlock
 
 STORED_RANGE_UV = 3276.75  # what rounds to more than 32767 steps of 0.1 µV
+LEAST_SHARE = 0.01  # of the mean square that the variance must be to be told from it: float32 errs by a 1e-7th or so
 
 Floats = npt.NDArray[np.float32]
 
@@ -116,13 +117,22 @@ def _saturated(stored_uv: Floats) -> Floats | float:
 
 def _deviation(seconds: Floats) -> Floats:
     """Standard deviation along the last axis."""
-    centred = _centred(seconds)
-    return np.asarray(np.sqrt(np.vecdot(centred, centred) / np.float32(seconds.shape[-1])))
+    return np.asarray(np.sqrt(_moments(seconds)[2]))
 
 
-def _centred(seconds: Floats) -> Floats:
+def _moments(seconds: Floats) -> tuple[Floats, Floats, Floats]:
+    """Samples (..., S) that can be squared, their mean (...), and their variance (...).
+
+    They are the seconds themselves, or without their mean where float32 would lose the variance beside it.
+    """
     n_samples = seconds.shape[-1]
-    return np.asarray(seconds - (seconds @ np.full(n_samples, 1 / n_samples, np.float32))[..., None])
+    mean = seconds @ np.full(n_samples, 1 / n_samples, np.float32)
+    square = np.vecdot(seconds, seconds) / np.float32(n_samples)
+    variance = square - np.square(mean)
+    if (variance < LEAST_SHARE * square).any():
+        centred = seconds - mean[..., None]
+        return centred, np.zeros_like(mean), np.vecdot(centred, centred) / np.float32(n_samples)
+    return seconds, mean, variance
 
 
 def _tone_basis(tones_hz: Sequence[float], length: int, sfreq_hz: float) -> Floats:
@@ -136,9 +146,9 @@ def _tone_share(seconds: Floats, bases: Sequence[Floats]) -> Floats:
     share = np.zeros(seconds.shape[:2], np.float32)
     if not bases:
         return share
-    centred = _centred(seconds)
-    variance = np.vecdot(centred, centred) / np.float32(seconds.shape[2])
+    samples, mean, variance = _moments(seconds)
     for basis in bases:
-        power = sum(np.square(centred @ wave) for wave in basis)  # one by one: BLAS is slow for a few columns
+        # Wave by wave: BLAS is slow for a few columns. A wave of no whole periods has a mean, which meets the second's.
+        power = sum(np.square(samples @ wave - mean * wave.sum()) for wave in basis)
         np.maximum(share, np.divide(power, variance, out=np.zeros_like(power), where=variance > 0), out=share)
     return np.minimum(share, 1, out=share)

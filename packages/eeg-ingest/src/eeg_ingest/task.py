@@ -14,7 +14,7 @@ from eeg_ingest.duplicates import Fingerprint, content_hash, fingerprint
 from eeg_ingest.events import event_rows, read_labels, rename_annotations, without_repeats
 from eeg_ingest.file import HarmonizedFile, harmonize_file
 from eeg_ingest.files import FoundFile
-from eeg_ingest.harmonize import band_of, quantize
+from eeg_ingest.harmonize import band_of
 from eeg_ingest.outcome import Failed, StoreFailed, outcome_of, writing_store
 from eeg_ingest.recording import IngestError, Recording
 from eeg_ingest.sources import Source
@@ -110,15 +110,14 @@ def _ingest(task: IngestTask) -> int:
         writer = RecordingWriter(task.store, task.slot)
     try:
         for block in file.blocks:
-            signal, beyond = quantize(block.signal_uv)
-            n_beyond += beyond
+            n_beyond += block.n_beyond
             wanted = None
             if targets is not None:
-                wanted = targets.at(file.segments[block.segment]["original_onset_s"] + block.first_s, len(signal))
+                wanted = targets.at(file.segments[block.segment]["original_onset_s"] + block.first_s, len(block.signal))
                 n_without += int(np.isnan(wanted).all(axis=(1, 2)).sum())
             with writing_store():
-                writer.append(signal, block.quality, wanted)
-            del block, signal  # before the next ones are made
+                writer.append(block.signal, block.quality, wanted)
+            del block  # before the next one is made
         row = _row(task.file, file, content_hash(task.file.files))
         if n_beyond:
             share = n_beyond / (file.n_seconds * len(file.names) * SFREQ_HZ)

@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
 from eeg_ingest.file import HarmonizedFile, harmonize_file
-from eeg_ingest.harmonize import HarmonizedBlock, quantize
+from eeg_ingest.harmonize import HarmonizedBlock
 from eeg_ingest.outcome import Failed, StoreFailed, outcome_of, writing_store
 from eeg_ingest.recording import IngestError
 from eeg_store import QUALITY_MEASURES, SCALE_UV
@@ -192,7 +192,7 @@ def unbroken_windows(
     held: list[npt.NDArray[np.int16]] = []
     segment, second = -1, 0
     for block in blocks:
-        signal = quantize(block.signal_uv[:, usable])[0]
+        signal = block.signal[:, usable]
         finite = (block.quality[:, usable, _NON_FINITE] == 0).all(axis=1)
         for row, values in enumerate(signal):
             if held and (block.segment != segment or not finite[row] or len(held) == length):

@@ -19,6 +19,7 @@ from eeg_ingest.recording import Channel, ChannelType, Event, IngestError, Recor
 from eeg_ingest.units import UV_PER_UNIT, is_undeclared, settle_unit, voltage_unit
 
 _BLOCK_RECORDS = 256
+_MOST_LOADED_BYTES = 2**26
 _TRIGGER_BITS = 0xFFFF  # the low 16 of BioSemi's 24 status bits are trigger inputs; the others are device states
 _TRIGGER_LABELS = ("status", "trigger")
 
@@ -33,6 +34,7 @@ class EdfRecording(Recording):
         if not self._signals:
             raise IngestError("The file holds annotations only, no signals.")
         self._file, self._map = _map_samples(path, header)
+        self._loaded = 0, 0  # first record, and the one after the last, of what may lie in memory
         labels = [signal.label for signal in self._signals]
         types = [_type(signal, kind) for signal, kind in zip(self._signals, type_labels(labels), strict=True)]
         units = [
@@ -81,13 +83,19 @@ class EdfRecording(Recording):
                     out[row] = (digital * line[0] + line[1]).reshape(-1)
                 else:
                     _scale_int16(digital, *line, out=out[row].reshape(digital.shape))
-        self._let_go()
+        self._let_go(start_sample // self._record_samples, -(-stop_sample // self._record_samples))
         return out
 
-    def _let_go(self) -> None:
-        """Unload what was read: a file of gigabytes would count as memory of the process, for which Dask stops it."""
-        if hasattr(mmap, "MADV_DONTNEED"):
+    def _let_go(self, first_record: int, stop_record: int) -> None:
+        """Unload what was read once it is much: a file of gigabytes would count as memory of the process.
+
+        Not after every read, since the next one may want other channels of the same pages.
+        """
+        self._loaded = min(self._loaded[0], first_record), max(self._loaded[1], stop_record)
+        n_records = self._loaded[1] - self._loaded[0]
+        if n_records * self._map.strides[0] > _MOST_LOADED_BYTES and hasattr(mmap, "MADV_DONTNEED"):
             self._file.madvise(mmap.MADV_DONTNEED)
+            self._loaded = stop_record, stop_record
 
     def _digital(self, signal: EdfSignal, start: int, stop: int) -> npt.NDArray[np.int_]:
         """Samples [start, stop) of one signal, in its own rate; (records, samples) without a copy if they are whole."""
@@ -113,7 +121,7 @@ class EdfRecording(Recording):
         else:
             segments = (Segment(0, header.n_records * self._record_samples, 0.0),)
         events = [*annotations, *self._trigger_events(segments, sfreq_hz)]
-        self._let_go()
+        self._let_go(0, header.n_records)
         return segments, tuple(sorted(events, key=lambda event: event.onset_s))
 
     def _trigger_events(self, segments: Sequence[Segment], sfreq_hz: float) -> list[Event]:
