@@ -178,7 +178,7 @@ def signal(folder: Path, *, quick: bool, repeats: int) -> Rows:
 def build(folder: Path, *, quick: bool, repeats: int) -> Rows:
     length_h = 0.0
     for n_channels, sfreq_hz, minutes in RECORDINGS:
-        for copy in range(1 if quick else 4):
+        for copy in range(1 if quick else 12):
             length = 1 if quick else minutes
             write_recording(folder / f"{n_channels}x{sfreq_hz}-{copy}.edf", n_channels, sfreq_hz, length, seed=copy)
             length_h += length / 60

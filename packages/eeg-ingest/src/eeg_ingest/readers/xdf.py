@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import least_squares
 
 from eeg_ingest.channel_types import parse_labels
 from eeg_ingest.readers.mapped import MappedRecording, scale_channels
@@ -134,6 +133,8 @@ def _clock(stream: Stream) -> _Clock:
         return np.asarray(line[0] + line[1] * (at_s - middle_s) - (offsets_s - level_s)) / _OFFSET_ERROR_S
 
     scale = [_OFFSET_ERROR_S, _OFFSET_ERROR_S / max(float(np.ptp(at_s)), 1e-9)]
+    from scipy.optimize import least_squares  # noqa: PLC0415  # takes a while; only XDF needs it
+
     line = least_squares(errors, [0.0, 0.0], loss="huber", x_scale=scale, xtol=1e-15, ftol=1e-15, gtol=1e-15).x
     return _Clock(middle_s, level_s + float(line[0]), float(line[1]))
 
