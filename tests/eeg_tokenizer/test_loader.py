@@ -163,3 +163,13 @@ def test_every_epoch_reads_every_window_once(mixed_store: Store) -> None:
     for batch in batches:
         assert sorted(batch.window.tolist()) == list(range(len(windows)))
     assert not torch.equal(batches[0].window, batches[1].window)
+
+
+def test_groups_follow_each_other_through_every_epoch() -> None:
+    groups = np.array([1, 0, 2, 0, 1, 2, 0, 1])
+    loader = BatchLoader(lambda indices: indices, 8, batch_size=4, seed=3, groups=groups)
+    epochs = [np.concatenate([loader.batch(step), loader.batch(step + 1)]) for step in (0, 2, 4)]
+    for epoch in epochs:
+        assert groups[epoch].tolist() == [0, 0, 0, 1, 1, 1, 2, 2]
+        assert sorted(epoch.tolist()) == list(range(8))
+    assert len({tuple(epoch.tolist()) for epoch in epochs}) > 1

@@ -21,7 +21,9 @@ from eeg_tokenizer.encode import load_tokenizer
 from eeg_tokenizer.loader import StoredWindows
 from eeg_tokenizer.metrics import read_metrics
 from eeg_tokenizer.objective import score, start_heads
-from eeg_tokenizer.spectrum import spectrum_targets
+from eeg_tokenizer.official import OfficialStateError
+from eeg_tokenizer.run import RunError
+from eeg_tokenizer.spectrum import BANDS_HZ, spectrum_targets
 from eeg_tokenizer.train import TrainOptions, TrainResult, train_tokenizer
 from eeg_tokenizer.vqnsp import TOKENIZER_SIZES, VQNSP
 from eeg_tokenizer.windows import cut_windows, hold_out
@@ -89,9 +91,36 @@ def test_the_heads_start_at_the_mean_spectrum(mixed_store: Store) -> None:
 
 
 def test_the_codebook_keeps_up_with_the_encoder(mixed_store: Store, tmp_path: Path) -> None:
-    for lr, decay in [(5e-5, 0.99), (0.1, 0.5)]:
-        train_tokenizer(small(mixed_store, tmp_path / str(lr), lr=lr, steps=1))
-        assert checkpoint.load_config(tmp_path / str(lr))["config"]["decay"] == pytest.approx(decay)
+    for name, lr, decay in [("improved", 5e-5, 0.99), ("improved", 0.1, 0.5), ("paper", 0.1, 0.99)]:
+        output = tmp_path / f"{name}-{lr}"
+        train_tokenizer(small(mixed_store, output, lr=lr, steps=1, recipe=name))
+        assert checkpoint.load_config(output)["config"]["decay"] == pytest.approx(decay)
+
+
+def test_the_paper_recipe_gives_a_tokenizer_of_the_official_kind(mixed_store: Store, tmp_path: Path) -> None:
+    result = train_tokenizer(small(mixed_store, tmp_path, recipe="paper", steps=2))
+    assert set(result.summary["held_out"]["vs_mean"]["phase"]) == {"all", *BANDS_HZ}
+    model = load_tokenizer(tmp_path, torch.device("cpu")).model
+    state = model.to_official()
+    assert state["decode_task_layer_angle.2.weight"].shape[0] == 200
+    assert VQNSP.from_official(state, heads=5).config.targets == model.config.targets
+    assert model.quantizer.revive_after is None
+
+
+def test_an_improved_tokenizer_has_no_official_form(trained: tuple[Path, TrainResult]) -> None:
+    model = load_tokenizer(trained[0], torch.device("cpu")).model
+    assert model.config.targets.widths == {"amplitude": 101, "phase": 202}
+    with pytest.raises(OfficialStateError, match="Train with --recipe paper"):
+        model.to_official()
+
+
+def test_a_run_goes_on_with_its_own_recipe_only(mixed_store: Store, tmp_path: Path) -> None:
+    train_tokenizer(small(mixed_store, tmp_path, steps=1, changes=("phase_power=1",)))
+    recorded = checkpoint.load_config(tmp_path)
+    assert recorded["options"]["recipe"] == "improved"
+    assert recorded["recipe"]["phase_power"] == 1.0
+    with pytest.raises(RunError, match=r"--set phase_power expected 1\.0, found 0\.5"):
+        train_tokenizer(small(mixed_store, tmp_path, steps=1, resume=True))
 
 
 def test_a_short_run_keeps_many_codes_in_use(make_store: Callable[..., Store], tmp_path: Path) -> None:
@@ -109,7 +138,7 @@ def test_the_held_out_scores_are_those_of_the_saved_model(
     _, held_out = hold_out(cut_windows(mixed_store, stride_seconds=1), share=0.1, seed=0)
     assert held_out is not None
     stored = StoredWindows(mixed_store, held_out)
-    scores = score(model, [stored.read(torch.arange(len(held_out)).numpy())], n_codes=32)
+    scores = score(model, [stored.read(torch.arange(len(held_out)).numpy())])
     assert scores["loss"] == pytest.approx(result.summary["held_out"]["loss"], rel=1e-4)
     codes = model.encode(stored.read(torch.arange(len(held_out)).numpy()))
     assert scores["codes_in_use"] == len(set(codes.flatten().tolist()))

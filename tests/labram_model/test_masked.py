@@ -162,3 +162,17 @@ def test_official_states_of_our_own_models() -> None:
     del state["projection_head.0.weight"]
     with pytest.raises(OfficialStateError, match=r"missing projection_head\.0\.weight"):
         MaskedModel.from_official(state)
+
+
+@torch.no_grad()
+def test_a_single_pass_is_the_first_half_of_two() -> None:
+    batch = collate(_windows([(3, 4), (2, 2)], seed=1))
+    codes, mask = _codes(batch), torch.rand(batch.valid.shape) < 0.7
+    mask &= batch.valid
+    both, one = MODEL(batch, codes, mask), MODEL(batch, codes, mask, symmetric=False)
+    assert set(one.parts) == {"masked"}
+    torch.testing.assert_close(one.loss, both.parts["masked"])
+    logits = MODEL.logits(batch, mask)
+    hidden = mask & (codes >= 0)
+    torch.testing.assert_close(one.loss, F.cross_entropy(logits[hidden], codes[hidden]))
+    torch.testing.assert_close(one.accuracy, (logits[hidden].argmax(-1) == codes[hidden]).float().mean())

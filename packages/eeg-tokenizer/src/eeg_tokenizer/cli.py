@@ -53,8 +53,10 @@ def train(
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Windows of a step, over all processes.  [default: 128 a GPU, else 32]")
     ] = None,
-    lr: Annotated[
-        float | None, typer.Option(min=1e-9, help="Highest learning rate.  [default: 5e-5 for base, 1e-3 for tiny]")
+    lr: Annotated[float | None, typer.Option(min=1e-9, help="Highest learning rate.  [default: the recipe's]")] = None,
+    recipe: Annotated[str, typer.Option(help="improved or paper (docs/training.md).")] = "improved",
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", help="Change a field of the recipe, as in --set revive_after=null.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of weights, batches and held-out subjects.")] = 0,
     checkpoint_every: Annotated[
@@ -78,6 +80,8 @@ def train(
         checkpoint_every=checkpoint_every,
         resume=resume,
         device=device,
+        recipe=recipe,
+        changes=tuple(changes or ()),
     )
     result = _run(lambda: train_tokenizer(options))
     if result.summary:
@@ -132,7 +136,13 @@ def _trained(summary: dict[str, Any]) -> str:
             f"Held-out subjects: loss {held_out['loss']:.4f}, {held_out['codes_in_use']} of {summary['n_codes']} codes "
             f"in use, perplexity {held_out['perplexity']:.1f}."
         )
+        lines += [_by_band(name, ratios) for name, ratios in held_out["vs_mean"].items()]
     return "\n".join(lines)
+
+
+def _by_band(name: str, ratios: dict[str, float]) -> str:
+    bands = ", ".join(f"{band} {ratio:.2f}" for band, ratio in ratios.items() if band != "all")
+    return f"Error of the {name}, where the mean spectrum has 1: {ratios.get('all', 0):.2f} ({bands})."
 
 
 def _encoded(summary: dict[str, Any]) -> str:

@@ -113,6 +113,7 @@ class BatchLoader(Generic[T]):
         seed: int,
         rank: int = 0,
         world_size: int = 1,
+        groups: NDArray[np.int64] | None = None,
     ) -> None:
         """Draw batches.
 
@@ -123,6 +124,8 @@ class BatchLoader(Generic[T]):
             seed: of the permutations.
             rank: this process.
             world_size: number of processes.
+            groups: (W,) for an epoch that goes through one group of windows after another, the windows of each in
+                random order; None mixes all windows in every batch.
 
         Raises:
             ValueError: no windows, or a batch that the processes cannot share evenly.
@@ -139,6 +142,7 @@ class BatchLoader(Generic[T]):
         self._read, self._n_windows, self._batch_size, self._seed = read, n_windows, batch_size, seed
         self._share = batch_size // world_size
         self._offset = rank * self._share
+        self._groups = groups
         self._epoch: tuple[int, NDArray[np.int64]] | None = None
 
     def indices(self, step: int) -> NDArray[np.int64]:
@@ -162,7 +166,10 @@ class BatchLoader(Generic[T]):
 
     def _permutation(self, epoch: int) -> NDArray[np.int64]:
         if self._epoch is None or self._epoch[0] != epoch:
-            self._epoch = (epoch, np.random.default_rng([self._seed, epoch]).permutation(self._n_windows))
+            order = np.random.default_rng([self._seed, epoch]).permutation(self._n_windows)
+            if self._groups is not None:
+                order = order[np.argsort(self._groups[order], kind="stable")]
+            self._epoch = (epoch, order)
         return self._epoch[1]
 
 

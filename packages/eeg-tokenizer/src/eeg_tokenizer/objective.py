@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from eeg_tokenizer.bands import BandScores
 from eeg_tokenizer.batches import Batch
 from eeg_tokenizer.spectrum import spectrum_targets
 from eeg_tokenizer.training import StepLoss
@@ -36,7 +38,7 @@ def start_heads(model: VQNSP, batches: Iterable[Batch]) -> None:
     n_patches = 0
     for batch in batches:
         n_patches += int(batch.valid.sum())
-        for name, target in spectrum_targets(batch.patches, batch.valid).items():
+        for name, target in spectrum_targets(batch.patches, batch.valid, model.config.targets).items():
             sums[name] = sums.get(name, 0.0) + target[batch.valid].sum(0)
     for name, total in sums.items():
         *_, bias = model.heads[name].parameters()
@@ -44,13 +46,22 @@ def start_heads(model: VQNSP, batches: Iterable[Batch]) -> None:
 
 
 @torch.no_grad()
-def score(model: nn.Module, batches: Iterable[Batch], *, n_codes: int) -> dict[str, float]:
-    """Return the mean loss and its parts, the codes in use and their perplexity, over batches that do not teach."""
+def score(model: VQNSP, batches: Iterable[Batch]) -> dict[str, Any]:
+    """Score a model over batches that do not teach.
+
+    Returns:
+        `loss` and its parts; `codes_in_use` and their `perplexity`; `vs_mean`, the error of each target in all bins and
+        by frequency band, divided by that of predicting the mean spectrum (`BandScores`).
+    """
+    n_codes = model.config.n_codes
     sums: dict[str, float] = defaultdict(float)
+    bands = BandScores(model.config.targets)
     chosen = torch.zeros(n_codes, dtype=torch.float64)
     n_windows = 0
     for batch in batches:
-        out = model(batch)
+        reconstruction = model.reconstruct(batch)
+        out = model.loss(reconstruction, batch)
+        bands.add(reconstruction.predicted, reconstruction.targets, batch.valid)
         n_windows += len(batch)
         for name, value in {"loss": out.loss, **out.parts}.items():
             sums[name] += float(value) * len(batch)
@@ -60,4 +71,5 @@ def score(model: nn.Module, batches: Iterable[Batch], *, n_codes: int) -> dict[s
         **{name: value / n_windows for name, value in sums.items()},
         "codes_in_use": int((chosen > 0).sum()),
         "perplexity": float(torch.exp(-torch.special.xlogy(share, share).sum())),
+        "vs_mean": bands.vs_mean(),
     }

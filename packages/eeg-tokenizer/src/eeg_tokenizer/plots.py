@@ -50,7 +50,8 @@ def read_curves(metrics: Path) -> dict[str, Curve]:
         for name, value in record.items():
             if name in ("parts", "held_out"):
                 for inner, number in value.items():
-                    points[f"{name}/{inner}"].append((record["step"], number))
+                    if isinstance(number, int | float):  # scores by band are for tables
+                        points[f"{name}/{inner}"].append((record["step"], number))
             elif name != "step" and isinstance(value, int | float):
                 points[name].append((record["step"], value))
     return {name: np.array(values, dtype=np.float64).T for name, values in points.items()}

@@ -41,7 +41,8 @@ class NormEMAQuantizer(nn.Module):
     moving average of how often a code is chosen in a training batch; unlike in the official code evaluation leaves it.
 
     A code that none of the last `revive_after` x K vectors chose takes the place of one of the batch's; with None it
-    stays where it is for good, as in the official code (docs/decisions/codebook.md).
+    stays where it is for good, as in the official code (docs/decisions/codebook.md). Without `shared_start` k-means
+    sees the samples of the first process alone.
     """
 
     codebook: Tensor
@@ -57,11 +58,13 @@ class NormEMAQuantizer(nn.Module):
         decay: float = 0.99,
         commitment: float = 1.0,
         revive_after: int | None = None,
+        shared_start: bool = True,
     ) -> None:
         super().__init__()
         self.decay = decay
         self.commitment = commitment
         self.revive_after = revive_after
+        self.shared_start = shared_start
         self.register_buffer("codebook", torch.zeros(n_codes, code_width))
         self.register_buffer("usage", torch.zeros(n_codes))
         self.register_buffer("started", torch.tensor(False))
@@ -101,7 +104,7 @@ class NormEMAQuantizer(nn.Module):
     @torch.no_grad()
     def start(self, samples: Tensor, generator: torch.Generator | None = None) -> None:
         """Set the codes by k-means over unit vectors (V, W) of all processes; drawn with `generator` on the CPU."""
-        gathered = _gather(samples)
+        gathered = _gather(samples) if self.shared_start else samples
         if not _distributed() or dist.get_rank() == 0:
             self.codebook.copy_(spherical_kmeans(gathered, len(self.codebook), generator))
         if _distributed():

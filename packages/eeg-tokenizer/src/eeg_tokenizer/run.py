@@ -20,8 +20,8 @@ def start_run(run: Path, config: Mapping[str, Any], *, resume: bool) -> None:
 
     Args:
         run: the output directory.
-        config: `config["options"]` are the options that change the result and `config["data"]` names the data; both
-            must be those of the run that is resumed.
+        config: `config["options"]` are the options that change the result, `config["recipe"]` the fields of the recipe
+            where there is one, and `config["data"]` names the data; all must be those of the run that is resumed.
         resume: go on with the run that the directory holds; where it holds none, begin.
 
     Raises:
@@ -37,11 +37,11 @@ def start_run(run: Path, config: Mapping[str, Any], *, resume: bool) -> None:
         )
     begun = checkpoint.load_config(run)
     differing = [
-        f"{label}{name.replace('_', '-')} expected {was!r}, found {now!r}"
-        for kind, label in (("options", "--"), ("data", ""))
-        for name in sorted({*begun.get(kind, {}), *config[kind]})
-        for was, now in ((begun.get(kind, {}).get(name), config[kind].get(name)),)
-        if was != now
+        f"{label}{name if kind == 'recipe' else name.replace('_', '-')} expected {was!r}, found {now!r}"
+        for kind, label in (("options", "--"), ("recipe", "--set "), ("data", ""))
+        for name in sorted({*begun.get(kind, {}), *config.get(kind, {})})
+        for was, now in ((begun.get(kind, {}).get(name), config.get(kind, {}).get(name)),)
+        if was != now and not (kind == "recipe" and name in config["options"])  # --lr is told once
     ]
     if differing:
         raise RunError(

@@ -19,29 +19,21 @@ from eeg_tokenizer.batches import Batch
 from eeg_tokenizer.distributed import Place, join
 from eeg_tokenizer.loader import BatchLoader, StoredWindows
 from eeg_tokenizer.objective import score, start_heads, vqnsp_loss
+from eeg_tokenizer.recipes import TokenizerRecipe, recorded, tokenizer_recipe
 from eeg_tokenizer.run import RunError, start_run
 from eeg_tokenizer.schedule import adamw
+from eeg_tokenizer.spectrum import SpectrumConfig
 from eeg_tokenizer.training import Outcome, Plan, fit
 from eeg_tokenizer.vqnsp import TOKENIZER_SIZES, VQNSP, VQNSPConfig
 from eeg_tokenizer.windows import Windows, cut_windows, data_digest, hold_out
 
 logger = logging.getLogger(__name__)
 
-STRIDE_SECONDS = 1
-EPOCHS = 100
-WARMUP_SHARE = 0.1  # of the steps, as 10 of the paper's 100 epochs
-MIN_LR_SHARE = 0.2  # of the highest rate, as the paper's 1e-5 of 5e-5
-BETAS = (0.9, 0.99)
-WEIGHT_DECAY = 1e-4
-PEAK_LR = {"tiny": 1e-3, "base": 5e-5}  # base: the paper's; tiny: learns a small store within a few hundred steps
-DECAY_PER_LR = 200  # 1 - decay of the codebook for each unit of the rate: the paper's 0.99 at 5e-5
-LEAST_DECAY = 0.5
 CPU_BATCH = 32
 GPU_BATCH = 128  # for each GPU, as the paper's 1024 on eight
 HELD_OUT_SHARE = 0.1  # of the subjects
 SPREAD_WINDOWS = 256  # evenly over a set of windows: for the held-out scores, and for the start of the heads
 MOST_STEPS_UNSAVED = 1000
-REVIVE_AFTER = 100  # vectors for each code: a code chosen 50 times less often than on average lives on
 
 
 @dataclass(frozen=True)
@@ -56,11 +48,13 @@ class TrainOptions:
         n_codes: codes in the codebook; None is the size's.
         code_width: width of a code; None is the size's.
         batch_size: windows of a batch over all processes; None is 128 for each GPU, or 32 for each process on CPUs.
-        lr: the highest learning rate; None is `PEAK_LR`.
+        lr: the highest learning rate; None is the recipe's.
         seed: of the weights, the batches and the held-out subjects.
         checkpoint_every: steps; None is a fifth of all, at most 1000.
         resume: go on with the run in `output`, if there is one.
         device: "auto", "cpu" or "cuda".
+        recipe: "improved" or "paper".
+        changes: single fields of the recipe, each as `field=value`.
     """
 
     store: Path
@@ -75,6 +69,8 @@ class TrainOptions:
     checkpoint_every: int | None = None
     resume: bool = False
     device: str = "auto"
+    recipe: str = "improved"
+    changes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,6 +86,7 @@ class _Setup:
     """The options with every default filled in."""
 
     size: str
+    recipe: TokenizerRecipe
     config: VQNSPConfig
     batch_size: int
     plan: Plan
@@ -114,20 +111,22 @@ def train_tokenizer(options: TrainOptions) -> TrainResult:
         StoreError: no store, or a damaged one.
         WindowsError: a store without windows.
         DeviceError: no such device.
-        RunError: an unknown size, or an output directory with a run that this one may not continue.
+        RunError: an unknown size or recipe, or an output directory with a run that this one may not continue.
         TrainingError: a loss that is not finite.
         OSError: the output cannot be written.
     """
     store = Store.open(options.store)
     with join(options.device) as place:
-        windows = cut_windows(store, stride_seconds=STRIDE_SECONDS)
+        size, recipe = _size_and_recipe(options, place)
+        windows = cut_windows(store, stride_seconds=recipe.stride_s)
         training, held_out = hold_out(windows, share=HELD_OUT_SHARE, seed=options.seed)
-        setup = _setup(options, place, len(training))
+        setup = _setup(options, place, size, recipe, len(training))
         counts = {"training": len(training), "held_out": len(held_out or ()), "left_out": windows.n_left_out}
         config = {
             "model": "vqnsp",
             "config": asdict(setup.config),
-            "options": setup.lasting(),
+            "options": {**setup.lasting(), "recipe": options.recipe},
+            "recipe": recorded(recipe),
             "data": {"store_digest": data_digest(store)},
         }
         if place.writes:
@@ -136,7 +135,8 @@ def train_tokenizer(options: TrainOptions) -> TrainResult:
         torch.manual_seed(setup.plan.seed)
         model = VQNSP(setup.config).to(place.device)
         stored = StoredWindows(store, training)
-        start_heads(model, [batch.to(place.device) for batch in _spread(stored, setup.batch_size)])
+        if recipe.mean_start:
+            start_heads(model, [batch.to(place.device) for batch in _spread(stored, setup.batch_size)])
         loader = BatchLoader(
             stored.read,
             len(training),
@@ -144,13 +144,14 @@ def train_tokenizer(options: TrainOptions) -> TrainResult:
             seed=setup.plan.seed,
             rank=place.rank,
             world_size=place.world_size,
+            groups=None if recipe.mixed_batches else training.source_numbers(),
         )
         outcome = fit(
             model,
-            adamw(model, betas=BETAS, weight_decay=WEIGHT_DECAY),
+            adamw(model, betas=recipe.betas, weight_decay=recipe.weight_decay),
             batches=loader.batches,
             loss_of=vqnsp_loss(model),
-            evaluate=None if held_out is None else _evaluation(store, held_out, setup.batch_size, place),
+            evaluate=None if held_out is None else _evaluation(model, store, held_out, setup.batch_size, place),
             plan=setup.plan,
             place=place,
             run=options.output,
@@ -160,38 +161,45 @@ def train_tokenizer(options: TrainOptions) -> TrainResult:
     return TrainResult(_summary(options.output, setup, counts, outcome) if place.writes else {}, outcome.exit_code)
 
 
-def _setup(options: TrainOptions, place: Place, n_windows: int) -> _Setup:
-    """Fill in what was not asked for."""
-    on_gpu = place.device.type == "cuda"
-    size = options.size or ("base" if on_gpu else "tiny")
+def _size_and_recipe(options: TrainOptions, place: Place) -> tuple[str, TokenizerRecipe]:
+    size = options.size or ("base" if place.device.type == "cuda" else "tiny")
     if size not in TOKENIZER_SIZES:
         raise RunError(f"Unknown size in --size: expected {' or '.join(TOKENIZER_SIZES)}, found {size!r}.")
+    recipe = tokenizer_recipe(options.recipe, size, options.changes)
+    return size, recipe if options.lr is None else replace(recipe, lr=options.lr)
+
+
+def _setup(options: TrainOptions, place: Place, size: str, recipe: TokenizerRecipe, n_windows: int) -> _Setup:
+    """Fill in what was not asked for."""
+    on_gpu = place.device.type == "cuda"
     batch_size = options.batch_size or (GPU_BATCH if on_gpu else CPU_BATCH) * place.world_size
     if batch_size % place.world_size:
         raise RunError(
             f"Cannot share a batch over {place.world_size} processes: expected a --batch-size that they divide, "
             f"found {batch_size}. Choose another."
         )
-    paper = TOKENIZER_SIZES[size]
-    steps = options.steps or math.ceil(EPOCHS * n_windows / batch_size)
-    lr = options.lr or PEAK_LR[size]
+    of_size = TOKENIZER_SIZES[size]
+    steps = options.steps or math.ceil(recipe.epochs * n_windows / batch_size)
+    code_width = options.code_width or of_size.code_width
     return _Setup(
         size=size,
+        recipe=recipe,
         config=replace(
-            paper,
-            n_codes=options.n_codes or paper.n_codes,
-            code_width=options.code_width or paper.code_width,
-            # A codebook slower than the encoder is left behind by it, and its codes fall out of use one by one.
-            decay=max(LEAST_DECAY, 1 - DECAY_PER_LR * lr),
-            decoder=replace(paper.decoder, vector_width=options.code_width or paper.code_width),
-            revive_after=REVIVE_AFTER,
+            of_size,
+            n_codes=options.n_codes or of_size.n_codes,
+            code_width=code_width,
+            decoder=replace(of_size.decoder, vector_width=code_width),
+            decay=recipe.decay,
+            revive_after=recipe.revive_after,
+            shared_start=recipe.shared_start,
+            targets=SpectrumConfig(recipe.spectrum, recipe.amplitude_power, recipe.phase, recipe.phase_power),
         ),
         batch_size=batch_size,
         plan=Plan(
             steps=steps,
-            lr=lr,
-            min_lr=lr * MIN_LR_SHARE,
-            warmup_steps=math.ceil(steps * WARMUP_SHARE),
+            lr=recipe.lr,
+            min_lr=recipe.lr * recipe.min_lr_share,
+            warmup_steps=math.ceil(steps * recipe.warmup_share),
             checkpoint_every=options.checkpoint_every or min(MOST_STEPS_UNSAVED, math.ceil(steps / 5)),
             seed=options.seed,
         ),
@@ -199,16 +207,11 @@ def _setup(options: TrainOptions, place: Place, n_windows: int) -> _Setup:
 
 
 def _evaluation(
-    store: Store, held_out: Windows, batch_size: int, place: Place
-) -> Callable[[nn.Module], dict[str, float]]:
-    """Return the scoring of a model on a fixed choice of the held-out windows."""
+    model: VQNSP, store: Store, held_out: Windows, batch_size: int, place: Place
+) -> Callable[[nn.Module], dict[str, Any]]:
+    """Return the scoring of the model on a fixed choice of the held-out windows."""
     stored = StoredWindows(store, held_out)
-
-    def evaluate(model: nn.Module) -> dict[str, float]:
-        batches = (batch.to(place.device) for batch in _spread(stored, batch_size))
-        return score(model, batches, n_codes=len(model.get_buffer("quantizer.codebook")))
-
-    return evaluate
+    return lambda _: score(model, (batch.to(place.device) for batch in _spread(stored, batch_size)))
 
 
 def _spread(stored: StoredWindows, batch_size: int) -> Iterator[Batch]:

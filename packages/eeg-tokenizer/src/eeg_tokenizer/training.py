@@ -104,7 +104,7 @@ def fit(
     *,
     batches: Callable[[int, int], Generator[BatchT, None, None]],
     loss_of: Callable[[nn.Module, BatchT], StepLoss],
-    evaluate: Callable[[nn.Module], dict[str, float]] | None,
+    evaluate: Callable[[nn.Module], dict[str, Any]] | None,
     plan: Plan,
     place: Place,
     run: Path,
@@ -228,7 +228,7 @@ def _seed(seed: int, step: int, rank: int) -> None:
 
 
 @torch.no_grad()
-def _evaluate(model: nn.Module, evaluate: Callable[[nn.Module], dict[str, float]]) -> dict[str, float]:
+def _evaluate(model: nn.Module, evaluate: Callable[[nn.Module], dict[str, Any]]) -> dict[str, Any]:
     model.eval()
     scores = evaluate(model)
     model.train()

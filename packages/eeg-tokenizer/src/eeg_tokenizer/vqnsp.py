@@ -6,7 +6,7 @@ Shapes: B batch, N patches, D width, W code width, K codes, F bins of a spectrum
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -14,14 +14,21 @@ from torch import Tensor, nn
 
 from eeg_tokenizer.backbone import Backbone, BackboneConfig, init_weights, valid_or_none
 from eeg_tokenizer.batches import Batch
-from eeg_tokenizer.official import OfficialNames, backbone_config, load_official, shape_of, to_official
+from eeg_tokenizer.official import (
+    OfficialNames,
+    OfficialStateError,
+    backbone_config,
+    load_official,
+    shape_of,
+    to_official,
+)
 from eeg_tokenizer.quantizer import NormEMAQuantizer, Quantized
-from eeg_tokenizer.spectrum import TARGETS, spectrum_targets
+from eeg_tokenizer.spectrum import OFFICIAL, SpectrumConfig, spectrum_targets
 
 
 @dataclass(frozen=True)
 class VQNSPConfig:
-    """A tokenizer: its two transformers, K codes of width W, and how the codebook learns (`NormEMAQuantizer`)."""
+    """A tokenizer: its two transformers, K codes of width W, how they learn (`NormEMAQuantizer`), and its targets."""
 
     encoder: BackboneConfig
     decoder: BackboneConfig
@@ -29,12 +36,15 @@ class VQNSPConfig:
     code_width: int
     decay: float = 0.99
     revive_after: int | None = None
+    shared_start: bool = True
+    targets: SpectrumConfig = field(default_factory=SpectrumConfig)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> VQNSPConfig:
         """Build a configuration from what `dataclasses.asdict` made of it."""
         encoder, decoder = BackboneConfig(**values["encoder"]), BackboneConfig(**values["decoder"])
-        return cls(**{**values, "encoder": encoder, "decoder": decoder})
+        targets = SpectrumConfig(**values.get("targets", {}))  # tokenizers of before had the official ones
+        return cls(**{**values, "encoder": encoder, "decoder": decoder, "targets": targets})
 
 
 def tokenizer_config(
@@ -88,6 +98,14 @@ class VQNSPOutput(NamedTuple):
     codes: Tensor
 
 
+class Reconstruction(NamedTuple):
+    """The codes of a batch, and what the decoder makes of them beside what it should: each part (B, N, its width)."""
+
+    quantized: Quantized
+    predicted: dict[str, Tensor]
+    targets: dict[str, Tensor]
+
+
 class VQNSP(nn.Module):
     """Encoder, codebook and decoder; a head for each part of the spectrum."""
 
@@ -101,9 +119,12 @@ class VQNSP(nn.Module):
             config.code_width,
             decay=config.decay,
             revive_after=config.revive_after,
+            shared_start=config.shared_start,
         )
         self.decoder = Backbone(config.decoder)
-        self.heads = nn.ModuleDict({name: _head(config.decoder.width, bins) for name, bins in TARGETS.items()})
+        self.heads = nn.ModuleDict(
+            {name: _head(config.decoder.width, width) for name, width in config.targets.widths.items()}
+        )
         self.untrained: dict[str, Tensor] = {}  # of an official state, for `to_official`
 
     @classmethod
@@ -120,19 +141,36 @@ class VQNSP(nn.Module):
         return model
 
     def to_official(self) -> dict[str, Tensor]:
-        """Return the official state dict of this model."""
+        """Return the official state dict of this model.
+
+        Raises:
+            OfficialStateError: the official model has other targets.
+        """
+        if self.config.targets != OFFICIAL:
+            raise OfficialStateError(
+                f"official state of a tokenizer: expected the targets {OFFICIAL}, found {self.config.targets}. "
+                "Train with --recipe paper."
+            )
         return to_official(self, OFFICIAL_NAMES, self.untrained)
 
     def forward(self, batch: Batch) -> VQNSPOutput:
         """Return the loss: commitment to the codes plus the mean squared error of each target over valid patches."""
+        return self.loss(self.reconstruct(batch), batch)
+
+    def reconstruct(self, batch: Batch) -> Reconstruction:
+        """Encode, quantize and decode a batch, and work out its targets."""
         valid = valid_or_none(batch.valid)
         quantized = self.quantize(batch, valid)
         predicted = self.decode(quantized.vectors, batch, valid)
-        targets = spectrum_targets(batch.patches, valid)
-        parts = {"commitment": quantized.loss}
-        parts |= {name: _mean_squared_error(predicted[name], targets[name], valid) for name in predicted}
+        return Reconstruction(quantized, predicted, spectrum_targets(batch.patches, valid, self.config.targets))
+
+    def loss(self, of: Reconstruction, batch: Batch) -> VQNSPOutput:
+        """Return the loss of a reconstruction of a batch."""
+        valid = valid_or_none(batch.valid)
+        parts = {"commitment": of.quantized.loss}
+        parts |= {name: _mean_squared_error(of.predicted[name], of.targets[name], valid) for name in of.predicted}
         loss = torch.stack(list(parts.values())).sum()
-        return VQNSPOutput(loss, {name: part.detach() for name, part in parts.items()}, quantized.codes)
+        return VQNSPOutput(loss, {name: part.detach() for name, part in parts.items()}, of.quantized.codes)
 
     @torch.no_grad()
     def encode(self, batch: Batch) -> Tensor:

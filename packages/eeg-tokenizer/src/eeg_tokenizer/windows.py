@@ -92,6 +92,12 @@ class Windows:
             n_seconds=self.n_seconds[chosen],
         )
 
+    def source_numbers(self) -> NDArray[np.int64]:
+        """Return (W,) a number for each window's source, in the order of the names."""
+        _, of_montage = np.unique([montage.source for montage in self.montages], return_inverse=True)
+        numbers: NDArray[np.int64] = of_montage[self.montage[self.recording]]
+        return numbers
+
     def of(self, index: int) -> Montage:
         """Return the montage of a window."""
         return self.montages[int(self.montage[self.recording[index]])]

@@ -79,8 +79,10 @@ def pretrain(
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Windows of a step, over all processes.  [default: 512 on GPUs, else 32]")
     ] = None,
-    lr: Annotated[
-        float | None, typer.Option(min=1e-9, help="Highest learning rate.  [default: 5e-4, 3e-3 for tiny]")
+    lr: Annotated[float | None, typer.Option(min=1e-9, help="Highest learning rate.  [default: the recipe's]")] = None,
+    recipe: Annotated[str, typer.Option(help="improved or paper (docs/training.md).")] = "improved",
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", help="Change a field of the recipe, as in --set mask_ratio=0.4.")
     ] = None,
     seed: Seed = 0,
     resume: Resume = False,
@@ -99,6 +101,8 @@ def pretrain(
         seed=seed,
         resume=resume,
         device=device,
+        recipe=recipe,
+        changes=tuple(changes or ()),
     )
     summary, exit_code = _run(lambda: pretrain_model(options))
     _report(summary, reports.pretrained, as_json=as_json)

@@ -20,10 +20,6 @@ from labram_model.errors import LabramError
 
 logger = logging.getLogger(__name__)
 
-STRIDE_SECONDS = (
-    4  # between windows whose codes are computed on line (paper, section 1.3); stored codes have their grid
-)
-
 
 @dataclass(frozen=True)
 class CodeSource:
@@ -67,8 +63,10 @@ def encoded_sets(store: Store) -> dict[str, dict[str, Any]]:
     return {found: attributes for found, attributes in store.code_sets().items() if store.codes_done(found)}
 
 
-def choose_codes(store: Store, folder: Path | None, device: torch.device) -> CodeSource:
+def choose_codes(store: Store, folder: Path | None, device: torch.device, *, stride_seconds: int) -> CodeSource:
     """Return the codes in the store, or the tokenizer in `folder` where the store has not all of its codes.
+
+    Windows whose codes are computed on line start every `stride_seconds`; stored codes have their grid.
 
     Raises:
         LabramError: no `folder`, and codes of several tokenizers, or of another grid of windows.
@@ -83,7 +81,7 @@ def choose_codes(store: Store, folder: Path | None, device: torch.device) -> Cod
         if set(grid.recordings) <= store.codes_done(tokenizer.content_hash):
             return CodeSource(tokenizer.content_hash, tokenizer.model.config.n_codes, grid, None)
         logger.info("Computing codes on line: the store has those of this tokenizer for some recordings only.")
-    windows = cut_windows(store, stride_seconds=STRIDE_SECONDS)
+    windows = cut_windows(store, stride_seconds=stride_seconds)
     return CodeSource(tokenizer.content_hash, tokenizer.model.config.n_codes, windows, tokenizer.model)
 
 

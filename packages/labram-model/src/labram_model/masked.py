@@ -28,7 +28,7 @@ OFFICIAL_NAMES = OfficialNames(
 
 
 class MaskedOutput(NamedTuple):
-    """The loss with gradient, its two parts without, and the share of codes predicted right."""
+    """The loss with gradient, the part of each pass without, and the share of codes predicted right."""
 
     loss: Tensor
     parts: dict[str, Tensor]
@@ -38,7 +38,8 @@ class MaskedOutput(NamedTuple):
 class MaskedModel(nn.Module):
     """A backbone that sees some patches and predicts the codes of the hidden ones, for a mask and for its complement.
 
-    Each patch is hidden in exactly one of the two passes (symmetric masking), and is predicted there alone.
+    Each patch is hidden in exactly one of the two passes (symmetric masking), and is predicted there alone. Without
+    symmetric masking there is one pass, and only what it hides is predicted.
     """
 
     def __init__(self, config: BackboneConfig, n_codes: int) -> None:
@@ -51,27 +52,33 @@ class MaskedModel(nn.Module):
         init_weights(self.head, cut=INIT_STD)
         self.untrained: dict[str, Tensor] = {}  # of an official state, for `to_official`
 
-    def forward(self, batch: Batch, codes: Tensor, mask: Tensor) -> MaskedOutput:
-        """Return the cross-entropy over the masked patches plus that over the others.
+    def forward(self, batch: Batch, codes: Tensor, mask: Tensor, *, symmetric: bool = True) -> MaskedOutput:
+        """Return the cross-entropy over the masked patches plus, if symmetric, that over the others.
 
         Args:
             batch: B windows.
             codes: (B, N) int64 targets; patches without a code (-1) and padding count nowhere.
             mask: (B, N) bool, True for patches hidden in the first pass; the second hides the other valid ones.
+            symmetric: whether there is a second pass.
         """
-        codes = codes.masked_fill(~batch.valid, NO_CODE)
-        logits = self.logits(batch, mask)
+        codes = codes.masked_fill(~batch.valid if symmetric else ~mask, NO_CODE)
+        logits = self.logits(batch, mask, symmetric=symmetric)
         nats = F.cross_entropy(logits.transpose(1, 2), codes, ignore_index=NO_CODE, reduction="none")
         has_code = codes != NO_CODE
-        parts = {"masked": _mean(nats, has_code & mask), "complement": _mean(nats, has_code & ~mask)}
+        parts = {"masked": _mean(nats, has_code & mask)}
+        if symmetric:
+            parts["complement"] = _mean(nats, has_code & ~mask)
         accuracy = _mean((logits.detach().argmax(-1) == codes).float(), has_code)
-        loss = parts["masked"] + parts["complement"]
+        loss = torch.stack(list(parts.values())).sum()
         return MaskedOutput(loss, {name: part.detach() for name, part in parts.items()}, accuracy)
 
-    def logits(self, batch: Batch, mask: Tensor) -> Tensor:
+    def logits(self, batch: Batch, mask: Tensor, *, symmetric: bool = True) -> Tensor:
         """Return (B, N, K): for each patch what the pass that hides it predicts, both passes run as one batch."""
         valid = valid_or_none(batch.valid)
         embedded = self.backbone.embed(batch.patches, valid)
+        if not symmetric:
+            alone: Tensor = self.head(self.backbone.encode(embedded, batch.channel, batch.time, valid, mask)[:, 1:])
+            return alone
         features = self.backbone.encode(
             torch.cat([embedded, embedded]),
             torch.cat([batch.channel, batch.channel]),

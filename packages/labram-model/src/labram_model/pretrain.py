@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from eeg_tokenizer import checkpoint
 from eeg_tokenizer.batches import Batch
 from eeg_tokenizer.distributed import Place, join, mean_over_ranks
 from eeg_tokenizer.loader import BatchLoader, StoredWindows
+from eeg_tokenizer.recipes import recorded
 from eeg_tokenizer.run import start_run
 from eeg_tokenizer.schedule import adamw
 from eeg_tokenizer.train import HELD_OUT_SHARE, TrainOptions, TrainResult, train_tokenizer
@@ -28,21 +29,14 @@ from labram_model.code_source import CodeSource, choose_codes, encoded_sets
 from labram_model.errors import LabramError
 from labram_model.masked import MaskedModel
 from labram_model.masks import random_mask
+from labram_model.recipes import PretrainRecipe, pretrain_recipe
 
 logger = logging.getLogger(__name__)
 
-# Table 4 of the paper, but for the rate of tiny, which is ours: it learns a small store within minutes.
-BETAS = (0.9, 0.98)
-WEIGHT_DECAY = 0.05
-PEAK_LR = {"tiny": 3e-3, "base": 5e-4, "large": 5e-4, "huge": 5e-4}
-MIN_LR_SHARE = 0.02  # 1e-5 of 5e-4
-EPOCHS = 50
-WARMUP_SHARE = 0.1  # of the steps: 5 of 50 epochs
-CLIP_GRAD = 3.0
-MASK_RATIO = 0.5
 GPU_BATCH = 512
 
 CPU_BATCH = 32  # ours: a step of the tiny model takes about a second on two cores
+SCORED_MASK_RATIO = 0.5  # whatever the training hides, so that scores compare
 SCORED_WINDOWS = 256  # of the held-out ones, evenly spread
 SCORING_BATCH = 32
 MOST_STEPS_UNSAVED = 1000
@@ -59,8 +53,10 @@ class PretrainOptions:
         steps: of the pre-training, and as many again of a tokenizer that is trained first; None for all epochs.
         batch_size: windows of a step over all processes, also of the tokenizer's; None is 512 on GPUs (the tokenizer's
             128 for each) and 32 for each process on CPUs.
-        lr: the highest learning rate; None is that of `PEAK_LR`.
+        lr: the highest learning rate; None is the recipe's.
         seed: of weights, batches, masks and held-out subjects.
+        recipe: "improved" or "paper", also of a tokenizer that is trained first.
+        changes: single fields of the recipe of pre-training, each as `field=value`.
     """
 
     store: Path
@@ -73,6 +69,8 @@ class PretrainOptions:
     seed: int = 0
     resume: bool = False
     device: str = "auto"
+    recipe: str = "improved"
+    changes: tuple[str, ...] = ()
 
 
 def pretrain(options: PretrainOptions) -> tuple[dict[str, Any], int]:
@@ -86,6 +84,10 @@ def pretrain(options: PretrainOptions) -> tuple[dict[str, Any], int]:
     store = Store.open(options.store)
     _check_output(options)
     with join(options.device) as place:
+        size, backbone = models.backbone_config(options.size, place.device)
+        recipe = pretrain_recipe(options.recipe, size, options.changes)
+        if options.lr is not None:
+            recipe = replace(recipe, lr=options.lr)
         folder, trained = options.tokenizer, TrainResult({}, 0)
         if folder is None and _needs_tokenizer(store, options, place):
             folder = options.output / "tokenizer"
@@ -93,19 +95,20 @@ def pretrain(options: PretrainOptions) -> tuple[dict[str, Any], int]:
         # Only the first process knows whether the tokenizer is whole and on the disk; the others wait for it here.
         if mean_over_ranks({"stopped": float(bool(trained.summary.get("stopped_by")))}, place)["stopped"] > 0:
             return trained.summary, trained.exit_code
-        codes = choose_codes(store, folder, place.device)
+        codes = choose_codes(store, folder, place.device, stride_seconds=recipe.stride_s)
         training, held_out = hold_out(codes.windows, share=HELD_OUT_SHARE, seed=options.seed)
         torch.manual_seed(options.seed)
-        size, backbone = models.backbone_config(options.size, place.device)
+        backbone = replace(backbone, cls_position=recipe.cls_position, quick_start=recipe.quick_start)
         model = MaskedModel(backbone, codes.n_codes).to(place.device)
-        batch_size, plan = _plan(options, place, size, len(training))
+        batch_size, plan = _plan(options, place, recipe, len(training))
         counts = {
             "training": len(training),
             "held_out": len(held_out or ()),
             "left_out": codes.windows.n_left_out + codes.n_without,
         }
-        document = _document(model, size, codes, batch_size, plan) | {
-            "data": {"store_digest": data_digest(store), "codes": codes.origin}
+        document = _document(model, size, codes, batch_size, plan, recipe=options.recipe) | {
+            "recipe": recorded(recipe),
+            "data": {"store_digest": data_digest(store), "codes": codes.origin},
         }
         if place.writes:
             start_run(options.output, document, resume=options.resume)
@@ -117,12 +120,13 @@ def pretrain(options: PretrainOptions) -> tuple[dict[str, Any], int]:
             seed=options.seed,
             rank=place.rank,
             world_size=place.world_size,
+            groups=None if recipe.mixed_batches else training.source_numbers(),
         )
         outcome = fit(
             model,
-            adamw(model, betas=BETAS, weight_decay=WEIGHT_DECAY),
+            adamw(model, betas=recipe.betas, weight_decay=recipe.weight_decay),
             batches=loader.batches,
-            loss_of=masked_loss(codes.of),
+            loss_of=masked_loss(codes.of, recipe),
             evaluate=None if held_out is None else _evaluation(store, held_out, codes, place),
             plan=plan,
             place=place,
@@ -133,12 +137,12 @@ def pretrain(options: PretrainOptions) -> tuple[dict[str, Any], int]:
     return (_summary(options.output, document, counts, outcome) if place.writes else {}), outcome.exit_code
 
 
-def masked_loss(codes_of: Callable[[Batch], Tensor]) -> Callable[[nn.Module, Batch], StepLoss]:
-    """Return the loss of a batch: half of the patches hidden at random, then the other half."""
+def masked_loss(codes_of: Callable[[Batch], Tensor], recipe: PretrainRecipe) -> Callable[[nn.Module, Batch], StepLoss]:
+    """Return the loss of a batch: some of the patches hidden at random, then, if symmetric, the others."""
 
     def loss_of(model: nn.Module, batch: Batch) -> StepLoss:
-        mask = random_mask(batch.valid, MASK_RATIO, torch.default_generator)  # the loop seeds it at every step
-        out = model(batch, codes_of(batch), mask)
+        mask = random_mask(batch.valid, recipe.mask_ratio, torch.default_generator)  # the loop seeds it at every step
+        out = model(batch, codes_of(batch), mask, symmetric=recipe.symmetric)
         return StepLoss(out.loss, out.parts, {"accuracy": out.accuracy})
 
     return loss_of
@@ -160,7 +164,7 @@ def score(
         batch = stored.read(part).to(device)
         targets = codes.of(batch)
         known = targets[batch.valid & (targets >= 0)]
-        out = model(batch, targets, random_mask(batch.valid, MASK_RATIO, torch.Generator().manual_seed(number)))
+        out = model(batch, targets, random_mask(batch.valid, SCORED_MASK_RATIO, torch.Generator().manual_seed(number)))
         drawn += torch.bincount(known, minlength=codes.n_codes).cpu()
         loss += float(out.loss) * len(known)
         right += float(out.accuracy) * len(known)
@@ -183,7 +187,9 @@ def _evaluation(
     return lambda model: score(model, stored, chosen, codes, place.device)
 
 
-def _document(model: MaskedModel, size: str, codes: CodeSource, batch_size: int, plan: Plan) -> dict[str, Any]:
+def _document(
+    model: MaskedModel, size: str, codes: CodeSource, batch_size: int, plan: Plan, *, recipe: str
+) -> dict[str, Any]:
     """Return `config.json` but for the data: the model, and the options that a resumed run must repeat."""
     return {
         **models.masked_document(model),
@@ -196,6 +202,7 @@ def _document(model: MaskedModel, size: str, codes: CodeSource, batch_size: int,
             "steps": plan.steps,
             "lr": plan.lr,
             "seed": plan.seed,
+            "recipe": recipe,
         },
     }
 
@@ -235,10 +242,11 @@ def _tokenizer_options(options: PretrainOptions, folder: Path) -> TrainOptions:
         seed=options.seed,
         resume=options.resume,
         device=options.device,
+        recipe=options.recipe,
     )
 
 
-def _plan(options: PretrainOptions, place: Place, size: str, n_windows: int) -> tuple[int, Plan]:
+def _plan(options: PretrainOptions, place: Place, recipe: PretrainRecipe, n_windows: int) -> tuple[int, Plan]:
     on_gpu = place.device.type == "cuda"
     batch_size = options.batch_size or (GPU_BATCH if on_gpu else CPU_BATCH * place.world_size)
     if batch_size % place.world_size:
@@ -246,16 +254,15 @@ def _plan(options: PretrainOptions, place: Place, size: str, n_windows: int) -> 
             f"Cannot share a batch over {place.world_size} processes: expected a --batch-size that they divide, found "
             f"{batch_size}. Choose another."
         )
-    steps = options.steps or math.ceil(EPOCHS * n_windows / batch_size)
-    lr = options.lr or PEAK_LR[size]
+    steps = options.steps or math.ceil(recipe.epochs * n_windows / batch_size)
     return batch_size, Plan(
         steps=steps,
-        lr=lr,
-        min_lr=lr * MIN_LR_SHARE,
-        warmup_steps=math.ceil(steps * WARMUP_SHARE),
+        lr=recipe.lr,
+        min_lr=recipe.lr * recipe.min_lr_share,
+        warmup_steps=math.ceil(steps * recipe.warmup_share),
         checkpoint_every=min(MOST_STEPS_UNSAVED, math.ceil(steps / 5)),
         seed=options.seed,
-        clip_grad=CLIP_GRAD,
+        clip_grad=recipe.clip_grad,
     )
 
 
