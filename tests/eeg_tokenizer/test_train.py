@@ -19,6 +19,7 @@ from eeg_store import Store
 from eeg_tokenizer import checkpoint
 from eeg_tokenizer.encode import load_tokenizer
 from eeg_tokenizer.loader import StoredWindows
+from eeg_tokenizer.meter import TIMED
 from eeg_tokenizer.metrics import read_metrics
 from eeg_tokenizer.objective import score, start_heads
 from eeg_tokenizer.official import OfficialStateError
@@ -47,7 +48,7 @@ def command(store: Store, output: Path, *others: str, steps: int = STEPS) -> lis
 
 
 def records(run: Path) -> list[dict[str, Any]]:
-    return [{k: v for k, v in record.items() if k != "samples_per_s"} for record in read_metrics(run / "metrics.jsonl")]
+    return [{k: v for k, v in record.items() if k not in TIMED} for record in read_metrics(run / "metrics.jsonl")]
 
 
 @pytest.fixture(scope="module")

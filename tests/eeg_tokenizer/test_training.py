@@ -15,6 +15,7 @@ import pytest
 import torch
 from eeg_tokenizer import checkpoint, training
 from eeg_tokenizer.distributed import Place
+from eeg_tokenizer.meter import TIMED
 from eeg_tokenizer.metrics import last_record, read_metrics
 from eeg_tokenizer.plots import draw_curves, read_curves
 from eeg_tokenizer.schedule import adamw, learning_rate
@@ -25,7 +26,6 @@ from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 PLAN = Plan(steps=12, lr=0.05, min_lr=0.01, warmup_steps=3, checkpoint_every=5, seed=7, clip_grad=1.0)
-TIMES = ("samples_per_s",)
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,14 @@ class Numbers:
 
     def __len__(self) -> int:
         return len(self.values)
+
+    @property
+    def n_patches(self) -> int:
+        return 3 * len(self)
+
+    @property
+    def n_places(self) -> int:
+        return 4 * len(self)
 
     def to(self, device: torch.device) -> Numbers:
         return Numbers(self.values.to(device))
@@ -77,7 +85,7 @@ def without_curves(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def records(run: Path) -> list[dict[str, Any]]:
     lines = (run / "metrics.jsonl").read_text().splitlines()
-    return [{name: value for name, value in json.loads(line).items() if name not in TIMES} for line in lines]
+    return [{name: value for name, value in json.loads(line).items() if name not in TIMED} for line in lines]
 
 
 def weights(run: Path) -> bytes:

@@ -46,6 +46,16 @@ class Batch:
     def __len__(self) -> int:
         return int(self.window.shape[0])
 
+    @property
+    def n_patches(self) -> int:
+        """Patches of all windows, without padding."""
+        return int(self.valid.sum())
+
+    @property
+    def n_places(self) -> int:
+        """Patches with the padding, B * N."""
+        return self.valid.numel()
+
     def to(self, device: torch.device | str) -> Batch:
         """Return the same batch on `device`; from pinned memory the copy does not wait."""
         return self._each(lambda tensor: tensor.to(device, non_blocking=True))

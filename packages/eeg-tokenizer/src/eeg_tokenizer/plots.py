@@ -15,7 +15,15 @@ from eeg_tokenizer.metrics import read_metrics
 
 _COLUMNS = 3
 _MOST_POINTS = 500
-_OF_THE_RUN = {"lr": "learning rate", "grad_norm": "gradient norm", "samples_per_s": "speed (windows/s)"}
+_OF_THE_RUN = {
+    "lr": "learning rate",
+    "grad_norm": "gradient norm",
+    "samples_per_s": "speed (windows/s)",
+    "patches_per_s": "speed (patches/s, without padding)",
+    "loader_wait_s": "wait for a batch (s)",
+    "step_s": "step (s)",
+    "padding": "padding (share of the patches)",
+}
 
 Curve = NDArray[np.float64]  # (2, n): steps, values
 

@@ -157,6 +157,7 @@ def train_tokenizer(options: TrainOptions) -> TrainResult:
             run=options.output,
             config=config,
             first_record={"windows": counts},
+            options=asdict(options),
         )
     return TrainResult(_summary(options.output, setup, counts, outcome) if place.writes else {}, outcome.exit_code)
 

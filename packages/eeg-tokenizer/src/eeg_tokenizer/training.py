@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 import math
 import signal
-import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
 
@@ -20,9 +19,11 @@ from torch.optim import Optimizer
 
 from eeg_tokenizer import checkpoint
 from eeg_tokenizer.distributed import Place, mean_over_ranks, wait_for_all
+from eeg_tokenizer.meter import Counted, Meter
 from eeg_tokenizer.metrics import MetricsLog, last_record
 from eeg_tokenizer.plots import draw_curves
 from eeg_tokenizer.progress import Progress
+from eeg_tokenizer.record import DONE, RunRecord
 from eeg_tokenizer.schedule import learning_rate, set_learning_rate
 from eeg_tokenizer.stop import StopRequest, stop_on_signal
 
@@ -33,10 +34,8 @@ class TrainingError(RuntimeError):
     """A run that cannot go on, because its numbers are no longer finite."""
 
 
-class OnDevice(Protocol):
+class OnDevice(Counted, Protocol):
     """A batch, as far as the loop knows it."""
-
-    def __len__(self) -> int: ...
 
     def to(self, device: torch.device, /) -> Self:
         """Return the batch on `device`."""
@@ -110,6 +109,7 @@ def fit(
     run: Path,
     config: Mapping[str, Any],
     first_record: Mapping[str, Any] | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> Outcome:
     """Train until `plan.steps`, from the run's last checkpoint where it has one.
 
@@ -127,6 +127,7 @@ def fit(
         run: the output directory, made by `run.start_run`.
         config: what goes into `config.json` of every checkpoint.
         first_record: more entries for the record of step 1.
+        options: what the run was asked for, for `run.json`.
 
     Raises:
         TrainingError: the loss or its gradient is not finite. The last checkpoint stays.
@@ -136,21 +137,21 @@ def fit(
     done = _resume(model, optimizer, run, plan, place)
     trained = _for_all_ranks(model, place)
     first, path = done, run / "metrics.jsonl"
+    meter: Meter[BatchT] = Meter(place)
+    asked = {**(options or {}), **asdict(plan)}
     with (
         stop_on_signal() as stop,
         MetricsLog(path, last_step=done, silent=not place.writes) as log,
         Progress("training", plan.steps, done=done, unit="step", silent=not place.writes) as progress,
-        closing(batches(done, plan.steps)) as stream,
+        RunRecord(run, meter, options=asked, config=config, step=done, steps=plan.steps) as note,
+        closing(meter.batches(batches(done, plan.steps))) as stream,
     ):
-        began = time.perf_counter()
         for step, batch in enumerate(stream, start=done + 1):
             numbers = _step(
                 trained, optimizer, batch=batch, loss_of=loss_of, plan=plan, place=place, step=step, stop=stop
             )
             done, stopping = step, numbers.pop("stop") > 0
-            now = time.perf_counter()
-            record = _record(step, numbers, len(batch) * place.world_size / (now - began))
-            began = now
+            record = _record(step, numbers | meter.step_done(batch))
             if step == 1:
                 record |= dict(first_record or {})
             scheduled = step % plan.checkpoint_every == 0 or step == plan.steps
@@ -159,10 +160,12 @@ def fit(
             log.write(record)
             if (scheduled or stopping) and place.writes:
                 checkpoint.save_step(run, step, model, optimizer, config)
-                began = time.perf_counter()
+            note.advance(step, saved=scheduled or stopping)
             progress.advance(note=f"loss {record['loss']:.4g}")
             if stopping:
                 break
+        stopped = f"stopped by {stop.signal.name if stop.signal else 'another process'}"
+        note.end(DONE if done == plan.steps else stopped)
     if place.writes and done > first:
         draw_curves(path, run / "curves.png")
     wait_for_all(place)  # whoever goes on from here may read what the first process wrote
@@ -235,8 +238,8 @@ def _evaluate(model: nn.Module, evaluate: Callable[[nn.Module], dict[str, Any]])
     return scores
 
 
-def _record(step: int, numbers: Mapping[str, float], samples_per_s: float) -> dict[str, Any]:
+def _record(step: int, numbers: Mapping[str, float]) -> dict[str, Any]:
     """Return the line of `metrics.jsonl` for a step."""
     parts = {name.removeprefix("parts/"): value for name, value in numbers.items() if name.startswith("parts/")}
     rest = {name: value for name, value in numbers.items() if not name.startswith("parts/")}
-    return {"step": step, "loss": rest.pop("loss"), "parts": parts, **rest, "samples_per_s": round(samples_per_s, 3)}
+    return {"step": step, "loss": rest.pop("loss"), "parts": parts, **rest}

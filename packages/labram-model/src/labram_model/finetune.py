@@ -6,7 +6,7 @@ import json
 import logging
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +105,7 @@ def finetune(options: FinetuneOptions) -> tuple[dict[str, Any], int]:
             place=place,
             run=options.output,
             config=document,
+            options=asdict(options),
         )
         if not place.writes:
             return {}, outcome.exit_code

@@ -36,6 +36,16 @@ class LabelledBatch:
     def __len__(self) -> int:
         return len(self.windows)
 
+    @property
+    def n_patches(self) -> int:
+        """Patches of all windows, without padding."""
+        return self.windows.n_patches
+
+    @property
+    def n_places(self) -> int:
+        """Patches with the padding."""
+        return self.windows.n_places
+
     def to(self, device: torch.device, /) -> Self:
         """Return the batch on `device`."""
         return type(self)(self.windows.to(device), self.labels.to(device, non_blocking=True))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +133,7 @@ def pretrain(options: PretrainOptions) -> tuple[dict[str, Any], int]:
             run=options.output,
             config=document,
             first_record={"windows": counts},
+            options=asdict(options),
         )
     return (_summary(options.output, document, counts, outcome) if place.writes else {}), outcome.exit_code
 
