@@ -116,11 +116,11 @@ def test_an_improved_tokenizer_has_no_official_form(trained: tuple[Path, TrainRe
 
 
 def test_a_run_goes_on_with_its_own_recipe_only(mixed_store: Store, tmp_path: Path) -> None:
-    train_tokenizer(small(mixed_store, tmp_path, steps=1, changes=("phase_power=1",)))
+    train_tokenizer(small(mixed_store, tmp_path, steps=1, changes=("phase_power=0.5",)))
     recorded = checkpoint.load_config(tmp_path)
     assert recorded["options"]["recipe"] == "improved"
-    assert recorded["recipe"]["phase_power"] == 1.0
-    with pytest.raises(RunError, match=r"--set phase_power expected 1\.0, found 0\.5"):
+    assert recorded["recipe"]["phase_power"] == 0.5
+    with pytest.raises(RunError, match=r"--set phase_power expected 0\.5, found 1\.0"):
         train_tokenizer(small(mixed_store, tmp_path, steps=1, resume=True))
 
 

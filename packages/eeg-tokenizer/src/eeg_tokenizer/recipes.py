@@ -40,7 +40,6 @@ class TokenizerRecipe:
         stride_s: seconds between the starts of windows.
         mixed_batches: whether every batch mixes all sources; else an epoch goes through one source after another.
         spectrum: which of the 200 bins are predicted: "full" with the mirrored half, or "half", 0 to 100 Hz.
-        amplitude_power: the power of the amplitude that is predicted; below 1 quiet bins count for more.
         phase: "angle" is the angle itself, which jumps from pi to -pi; "circular" its cosine and sine.
         phase_power: cosine and sine are multiplied by this power of the amplitude, so that the phase of a bin counts
             for as much as there is of it: 0 for all alike, 0.5 by amplitude, 1 by power. Nothing to an "angle".
@@ -59,7 +58,6 @@ class TokenizerRecipe:
     stride_s: Whole
     mixed_batches: bool
     spectrum: Literal["full", "half"]
-    amplitude_power: Positive
     phase: Literal["angle", "circular"]
     phase_power: Annotated[float, 0.0, math.inf]
     mean_start: bool
@@ -85,7 +83,6 @@ PAPER = TokenizerRecipe(
     stride_s=1,
     mixed_batches=False,
     spectrum="full",
-    amplitude_power=1.0,
     phase="angle",
     phase_power=0.0,
     mean_start=False,
@@ -99,7 +96,7 @@ IMPROVED = replace(
     mixed_batches=True,
     spectrum="half",
     phase="circular",
-    phase_power=0.5,
+    phase_power=1.0,
     mean_start=True,
     shared_start=True,
     codebook_decay=None,

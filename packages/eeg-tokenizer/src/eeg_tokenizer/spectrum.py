@@ -24,7 +24,6 @@ class SpectrumConfig:
     """Which targets a patch has; the defaults are the official ones. `recipes.TokenizerRecipe` says what each does."""
 
     spectrum: Literal["full", "half"] = "full"
-    amplitude_power: float = 1.0
     phase: Literal["angle", "circular"] = "angle"
     phase_power: float = 0.0
 
@@ -63,14 +62,13 @@ def spectrum_targets(patches: Tensor, valid: Tensor | None, config: SpectrumConf
     """
     spectrum = torch.fft.fft(patches, dim=-1)[..., : config.bins]
     amplitude = spectrum.abs()
-    powered = amplitude if config.amplitude_power == 1 else amplitude.pow(config.amplitude_power)
     if config.phase == "angle":
         imaginary = spectrum.imag + 0.0  # -0 becomes 0: libraries differ, and it would turn the phase of pi into -pi
         phase = _zscore(torch.atan2(imaginary, spectrum.real), valid)
     else:
         scale = amplitude.clamp_min(SMALLEST_STD).pow(config.phase_power - 1)
         phase = _to_unit_power(torch.cat([spectrum.real * scale, spectrum.imag * scale], -1), valid)
-    return {"amplitude": _zscore(powered, valid), "phase": phase}
+    return {"amplitude": _zscore(amplitude, valid), "phase": phase}
 
 
 def _zscore(x: Tensor, valid: Tensor | None) -> Tensor:

@@ -193,7 +193,7 @@ def _setup(options: TrainOptions, place: Place, size: str, recipe: TokenizerReci
             decay=recipe.decay,
             revive_after=recipe.revive_after,
             shared_start=recipe.shared_start,
-            targets=SpectrumConfig(recipe.spectrum, recipe.amplitude_power, recipe.phase, recipe.phase_power),
+            targets=SpectrumConfig(recipe.spectrum, recipe.phase, recipe.phase_power),
         ),
         batch_size=batch_size,
         plan=Plan(
