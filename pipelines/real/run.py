@@ -33,8 +33,8 @@ NO_EEG = {
 SOME_FAILED = 1  # recordings that cannot be read are rows of the failures table, and no end of the run
 
 N_CODES = 128
-TOKENIZER_STEPS, TOKENIZER_BATCH = 350, 8
-PRETRAINING_STEPS, PRETRAINING_BATCH = 1200, 4
+TOKENIZER_STEPS, TOKENIZER_BATCH = 250, 8
+PRETRAINING_STEPS, PRETRAINING_BATCH = 900, 4
 FINETUNING_STEPS = 200
 QUICK_STEPS = 3
 
@@ -70,8 +70,10 @@ def main() -> None:
     shutil.rmtree(output / "runs", ignore_errors=True)
     trials = [(variant, seed) for variant in VARIANTS for seed in variant.seeds[: 1 if quick else None]]
     with ThreadPoolExecutor(options.jobs) as threads:
-        scores = list(threads.map(lambda trial: train(store, output / "runs", *trial, quick=quick), trials))
-    (output / "scores.json").write_text(json.dumps(scores, indent=2))
+        scores = []
+        for score in threads.map(lambda trial: train(store, output / "runs", *trial, quick=quick), trials):
+            scores.append(score)
+            (output / "scores.json").write_text(json.dumps(scores, indent=2))
     use(store, output, quick=quick)
     print_tables(scores)
 
