@@ -54,7 +54,19 @@ def test_from_a_store_to_scores(make_store: StoreMaker, tmp_path: Path, monkeypa
     told = document("info", "pretrained")
     assert (told["kind"], told["tokenizer"], told["steps"]) == ("masked", pretrained["tokenizer"], 2)
     assert (told["parameters"], told["content_hash"]) == (pretrained["parameters"], pretrained["model"])
+    assert told["run"]["state"] == "done"
     digest = told["trained_on"]
+    found = document("runs", ".", "--compare", "--html")
+    kinds = {run["path"]: run["kind"] for run in found["runs"]}
+    assert kinds == {"pretrained/tokenizer": "vqnsp", "pretrained": "masked", "tuned": "classifier"}
+    assert found["numbers"]["loss"][1] == pretrained["loss"]
+    assert found["runs"][2]["numbers"]["test.auroc"] == tuned["test"]["scores"]["auroc"]
+    assert found["differing_options"]["seed"] == [0, 0, 5]
+    page = (tmp_path / "pretrained" / "report.html").read_text()
+    assert all(f"<h2>{title}</h2><img" in page for title in ("Masked-code accuracy", "Most used codes"))
+    text = run("runs", "pretrained", "--compare").stdout
+    assert "held_out.perplexity" in text
+    assert run("runs", store).exit_code == 2
     told = document("info", "pretrained/tokenizer")
     assert (told["kind"], told["content_hash"]) == ("vqnsp", pretrained["tokenizer"])
     told = document("info", store)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -45,9 +46,10 @@ def draw_curves(metrics: Path, png: Path) -> None:
     figure = Figure(figsize=(4.5 * _COLUMNS, 3.4 * rows), layout="constrained")
     for index, names in enumerate(panels):
         axes = figure.add_subplot(rows, _COLUMNS, index + 1)
-        _draw_panel(axes, names, curves)
-        if names == parts:
-            axes.set_ylabel("parts of the loss (dashed: held out)")
+        for color, name in enumerate(names):
+            draw_curve(axes, name, curves, color=f"C{color}", several=len(names) > 1)
+        of_parts = "parts of the loss (dashed: held out)"
+        finish_panel(axes, of_parts if names == parts else _OF_THE_RUN.get(names[0], names[0].replace("_", " ")))
     figure.savefig(png, dpi=110, format="png")
 
 
@@ -65,20 +67,21 @@ def read_curves(metrics: Path) -> dict[str, Curve]:
     return {name: np.array(values, dtype=np.float64).T for name, values in points.items()}
 
 
-def _draw_panel(axes: Axes, names: list[str], curves: dict[str, Curve]) -> None:
-    """Draw each name's training curve, found under itself or among the parts, and its held-out curve."""
-    for name, color in zip(names, (f"C{index}" for index in range(len(names))), strict=True):
-        several = len(names) > 1
-        training = curves.get(name, curves.get(f"parts/{name}"))
-        if training is not None:
-            axes.plot(
-                *_thinned(training), color=color, linewidth=1.2, label=name.replace("_", " ") if several else "training"
-            )
-        if f"held_out/{name}" in curves:
-            held_out = curves[f"held_out/{name}"]
-            label = "_" if several else "held out"  # matplotlib leaves "_" out of the legend
-            axes.plot(*held_out, color=color, linestyle="--", marker="o", markersize=3, label=label)
-    axes.set_ylabel(_OF_THE_RUN.get(names[0], names[0].replace("_", " ")))
+def draw_curve(axes: Axes, name: str, curves: Mapping[str, Curve], *, color: str, several: bool) -> None:
+    """Draw a name's training curve, found under itself or among the parts, and its held-out curve."""
+    training = curves.get(name, curves.get(f"parts/{name}"))
+    if training is not None:
+        label = name.replace("_", " ") if several else "training"
+        axes.plot(*_thinned(training), color=color, linewidth=1.2, label=label)
+    if f"held_out/{name}" in curves:
+        label = "_" if several else "held out"  # matplotlib leaves "_" out of the legend
+        held_out = curves[f"held_out/{name}"]
+        axes.plot(*held_out, color=color, linestyle="--", marker="o", markersize=3, label=label)
+
+
+def finish_panel(axes: Axes, label: str) -> None:
+    """Name the axes of a panel of curves and, where there are several, the curves."""
+    axes.set_ylabel(label)
     axes.set_xlabel("step")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.ticklabel_format(axis="y", style="sci", scilimits=(-3, 5))

@@ -17,8 +17,10 @@ from torch import nn
 from eeg_tokenizer import checkpoint
 from eeg_tokenizer.batches import Batch
 from eeg_tokenizer.distributed import Place, join
+from eeg_tokenizer.examples import save_examples
 from eeg_tokenizer.loader import BatchLoader, StoredWindows
 from eeg_tokenizer.objective import score, start_heads, vqnsp_loss
+from eeg_tokenizer.page import write_page
 from eeg_tokenizer.recipes import TokenizerRecipe, recorded, tokenizer_recipe
 from eeg_tokenizer.run import RunError, start_run
 from eeg_tokenizer.schedule import adamw
@@ -159,6 +161,17 @@ def train_tokenizer(options: TrainOptions) -> TrainResult:
             first_record={"windows": counts},
             options=asdict(options),
         )
+        if place.writes and outcome.step > 0:
+            shown = stored if held_out is None else StoredWindows(store, held_out)
+            save_examples(
+                options.output,
+                (batch.to(place.device) for batch in _spread(shown, setup.batch_size)),
+                codes_of=model.encode,
+                n_codes=setup.config.n_codes,
+                tokenizer=model,
+                held_out=held_out is not None,
+            )
+            write_page(options.output)
     return TrainResult(_summary(options.output, setup, counts, outcome) if place.writes else {}, outcome.exit_code)
 
 

@@ -24,6 +24,7 @@ from labram_model.evaluate import evaluate as evaluate_model
 from labram_model.finetune import FinetuneOptions
 from labram_model.finetune import finetune as finetune_model
 from labram_model.info import describe
+from labram_model.list_runs import list_runs
 from labram_model.pretrain import PretrainOptions
 from labram_model.pretrain import pretrain as pretrain_model
 
@@ -199,6 +200,20 @@ def info(
 ) -> None:
     """Say what a model or a store is."""
     _report(_run(lambda: describe(path)), reports.described, as_json=as_json)
+
+
+@app.command()
+def runs(
+    folders: Annotated[list[Path], typer.Argument(help="Directories with runs in or beneath them.")],
+    *,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Show the options that differ, and all numbers side by side.")
+    ] = False,
+    html: Annotated[bool, typer.Option("--html", help="Make the page of each run (report.html) again.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Tell of trainings: how far they are, how well they learn, and what they take."""
+    _report(_run(lambda: list_runs(folders, compare=compare, html=html)), reports.runs, as_json=as_json)
 
 
 def main() -> None:

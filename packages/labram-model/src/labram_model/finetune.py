@@ -16,6 +16,7 @@ from eeg_tokenizer import checkpoint
 from eeg_tokenizer.distributed import Place, join
 from eeg_tokenizer.loader import BatchLoader
 from eeg_tokenizer.metrics import read_metrics
+from eeg_tokenizer.page import write_page
 from eeg_tokenizer.run import start_run
 from eeg_tokenizer.schedule import adamw
 from eeg_tokenizer.training import Outcome, Plan, fit
@@ -116,6 +117,7 @@ def finetune(options: FinetuneOptions) -> tuple[dict[str, Any], int]:
             result["train"] = goal.count(readers["train"].windows)
             result |= {name: score_split(best, readers[name], goal, place.device) for name in ("val", "test")}
             _write_result(options.output / RESULT, result)
+        write_page(options.output)
     return result, outcome.exit_code
 
 

@@ -8,6 +8,8 @@ from typing import Any
 from eeg_store import Store
 from eeg_tokenizer import checkpoint
 from eeg_tokenizer.metrics import last_record
+from eeg_tokenizer.runs import Run
+from eeg_tokenizer.runs import read as read_run
 from eeg_tokenizer.vqnsp import VQNSP, VQNSPConfig
 from eeg_tokenizer.windows import data_digest
 
@@ -41,6 +43,7 @@ def _describe_model(folder: Path) -> dict[str, Any]:
     options = {name: value for name, value in document.get("options", {}).items() if not name.startswith("task.")}
     last = checkpoint.latest_step(folder)
     record = last_record(folder / "metrics.jsonl")
+    run = read_run(folder)
     trained = (folder / "model.safetensors").is_file()
     described = {
         "path": str(folder),
@@ -57,6 +60,7 @@ def _describe_model(folder: Path) -> dict[str, Any]:
         "held_out": record.get("held_out"),
         "content_hash": checkpoint.content_hash(folder) if trained else None,
         "versions": document.get("versions"),
+        "run": _essentials(run),
     }
     if kind in models.FINETUNED:
         return (
@@ -65,6 +69,16 @@ def _describe_model(folder: Path) -> dict[str, Any]:
             | {name: config[name] for name in ("classes", "targets", "scale") if name in config}
         )
     return described | {"n_codes": config["n_codes"], "tokenizer": document.get("tokenizer")}
+
+
+def _essentials(run: Run) -> dict[str, Any] | None:
+    """Return the state, speeds and costs of the training, None where it left no record."""
+    names = ("samples_per_s", "patches_per_s", "padding", "loader_wait", "device_hours", "mfu")
+    told = {name: run.numbers[f"totals.{name}"] for name in names if f"totals.{name}" in run.numbers}
+    if not told:
+        return None
+    chosen = {name: run.options.get(f"machine.{name}") for name in ("device_name", "processes")}
+    return {"state": run.state, **told, **chosen, "commit": run.options.get("git.commit")}
 
 
 def _tokenizer_parameters(config: dict[str, Any]) -> int:

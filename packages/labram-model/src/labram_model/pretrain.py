@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,10 @@ from eeg_store import Store
 from eeg_tokenizer import checkpoint
 from eeg_tokenizer.batches import Batch
 from eeg_tokenizer.distributed import Place, join, mean_over_ranks
+from eeg_tokenizer.encode import load_tokenizer
+from eeg_tokenizer.examples import save_examples
 from eeg_tokenizer.loader import BatchLoader, StoredWindows
+from eeg_tokenizer.page import write_page
 from eeg_tokenizer.recipes import recorded
 from eeg_tokenizer.run import start_run
 from eeg_tokenizer.schedule import adamw
@@ -135,6 +138,8 @@ def pretrain(options: PretrainOptions) -> tuple[dict[str, Any], int]:
             first_record={"windows": counts},
             options=asdict(options),
         )
+        if place.writes and outcome.step > 0:
+            _write_page(options.output, store, training, held_out, codes=codes, tokenizer=folder, place=place)
     return (_summary(options.output, document, counts, outcome) if place.writes else {}), outcome.exit_code
 
 
@@ -151,17 +156,18 @@ def masked_loss(codes_of: Callable[[Batch], Tensor], recipe: PretrainRecipe) -> 
 
 @torch.no_grad()
 def score(
-    model: nn.Module, stored: StoredWindows, chosen: np.ndarray, codes: CodeSource, device: torch.device
+    model: nn.Module, stored: StoredWindows, parts: Sequence[np.ndarray], codes: CodeSource, device: torch.device
 ) -> dict[str, float]:
     """Score the prediction of masked codes over some windows, with the same masks at every call.
 
     Returns:
         `loss`; `accuracy`, the share of masked codes that are predicted right; what it is to be compared with: `chance`
-        (1/K) and `most_frequent` (the share of the commonest code, which a constant guess would get); `codes_in_use`.
+        (1/K) and `most_frequent` (the share of the commonest code, which a constant guess would get); `codes_in_use`
+        and their `perplexity`.
     """
     drawn = torch.zeros(codes.n_codes, dtype=torch.int64)
     loss = right = 0.0
-    for number, part in enumerate(np.split(chosen, range(SCORING_BATCH, len(chosen), SCORING_BATCH))):
+    for number, part in enumerate(parts):
         batch = stored.read(part).to(device)
         targets = codes.of(batch)
         known = targets[batch.valid & (targets >= 0)]
@@ -170,12 +176,14 @@ def score(
         loss += float(out.loss) * len(known)
         right += float(out.accuracy) * len(known)
     n_codes = int(drawn.sum())
+    share = drawn.double() / n_codes
     return {
         "loss": loss / n_codes,
         "accuracy": right / n_codes,
         "chance": 1 / codes.n_codes,
         "most_frequent": int(drawn.max()) / n_codes,
         "codes_in_use": int((drawn > 0).sum()),
+        "perplexity": math.exp(-float(torch.special.xlogy(share, share).sum())),
     }
 
 
@@ -184,8 +192,40 @@ def _evaluation(
 ) -> Callable[[nn.Module], dict[str, float]]:
     """Return the scoring of a model on a fixed choice of the held-out windows."""
     stored = StoredWindows(store, held_out, codes=codes.stored)
-    chosen = np.linspace(0, len(held_out) - 1, min(SCORED_WINDOWS, len(held_out))).astype(np.int64)
-    return lambda model: score(model, stored, chosen, codes, place.device)
+    return lambda model: score(model, stored, _spread(held_out), codes, place.device)
+
+
+def _spread(windows: Windows) -> list[np.ndarray]:
+    """Return a fixed choice of the windows, evenly spread over them, in batches."""
+    chosen = np.linspace(0, len(windows) - 1, min(SCORED_WINDOWS, len(windows))).astype(np.int64)
+    return np.split(chosen, range(SCORING_BATCH, len(chosen), SCORING_BATCH))
+
+
+def _write_page(
+    run: Path,
+    store: Store,
+    training: Windows,
+    held_out: Windows | None,
+    *,
+    codes: CodeSource,
+    tokenizer: Path | None,
+    place: Place,
+) -> None:
+    """Write the page of the run, with what the codes stand for, and reconstructions where a tokenizer is at hand."""
+    windows = training if held_out is None else held_out
+    model = codes.model
+    if model is None and tokenizer is not None:
+        model = load_tokenizer(tokenizer, place.device).model
+    stored = StoredWindows(store, windows, codes=codes.stored)
+    save_examples(
+        run,
+        (stored.read(part).to(place.device) for part in _spread(windows)),
+        codes_of=codes.of,
+        n_codes=codes.n_codes,
+        tokenizer=model,
+        held_out=held_out is not None,
+    )
+    write_page(run)
 
 
 def _document(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from eeg_tokenizer.page import show
+
 _SCORES = {
     "balanced_accuracy": "balanced accuracy",
     "cohen_kappa": "Cohen's kappa",
@@ -115,6 +117,42 @@ def described(summary: Mapping[str, Any]) -> str:
         elif value is not None:
             lines.append(f"{name}: {', '.join(map(str, value)) if isinstance(value, list) else value}")
     return "\n".join(lines)
+
+
+def runs(found: Mapping[str, Any]) -> str:
+    """Report runs as a table, what differs between them where they are compared, and what could not be read."""
+    columns = {
+        "loss": "loss",
+        "held-out loss": "held_out.loss",
+        "accuracy": "held_out.accuracy",
+        "codes": "held_out.codes_in_use",
+        "windows/s": "totals.samples_per_s",
+        "patches/s": "totals.patches_per_s",
+        "padding": "totals.padding",
+        "wait": "totals.loader_wait",
+        "MFU": "totals.mfu",
+        "device-h": "totals.device_hours",
+    }
+    columns = {head: name for head, name in columns.items() if any(name in run["numbers"] for run in found["runs"])}
+    rows = [
+        [
+            run["path"],
+            run["kind"] or "?",
+            run["state"].split(":")[0],
+            f"{show(run['step'])}/{show(run['steps'])}",
+            *(show(run["numbers"].get(name)) for name in columns.values()),
+        ]
+        for run in found["runs"]
+    ]
+    parts = [table(["run", "kind", "state", "step", *columns], rows)]
+    paths = [run["path"] for run in found["runs"]]
+    for name, title in (("differing_options", "option"), ("numbers", "number")):
+        if found.get(name):
+            parts.append(table([title, *paths], [[key, *map(show, values)] for key, values in found[name].items()]))
+    parts += [f"{run['path']}: {run['state']}" for run in found["runs"] if run["state"].startswith("failed")]
+    parts += [f"{run['path']}: damaged: {problem}" for run in found["runs"] for problem in run["problems"]]
+    parts += [f"Page in {page}." for page in found.get("pages", [])]
+    return "\n\n".join(parts)
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
