@@ -114,6 +114,7 @@ class Backbone(nn.Module):
             for layer in range(config.layers)
         )
         self.norm = nn.LayerNorm(width, eps=NORM_EPS) if config.final_norm else nn.Identity()
+        self.bf16 = False  # whether blocks and input multiply in bfloat16, see `compute.Compute`
         self.reset_parameters()
 
     def forward(
@@ -135,8 +136,9 @@ class Backbone(nn.Module):
 
     def embed(self, patches: Tensor, valid: Tensor | None) -> Tensor:
         """Embed patches (B, N, S) as (B, N, D), without their coordinates."""
-        out: Tensor = self.patch_embed(patches, valid)
-        return out
+        with self._autocast(patches.device):
+            out: Tensor = self.patch_embed(patches, valid)
+        return out.type_as(self.cls_token)
 
     def encode(
         self, embedded: Tensor, channel: Tensor, time: Tensor, valid: Tensor | None, mask: Tensor | None = None
@@ -151,10 +153,14 @@ class Backbone(nn.Module):
         cls = self.cls_token + F.embedding(cls_slot, self.pos_embed[0])
         x = torch.cat([cls, embedded], dim=1)
         keys = None if valid is None else F.pad(valid, (1, 0), value=True)[:, None, None, :]
-        for block in self.blocks:
-            x = block(x, keys)
-        out: Tensor = self.norm(x)
+        with self._autocast(x.device):
+            for block in self.blocks:
+                x = block(x, keys)
+        out: Tensor = self.norm(x.type_as(self.cls_token))
         return out
+
+    def _autocast(self, device: torch.device) -> torch.autocast:
+        return torch.autocast(device.type, torch.bfloat16, enabled=self.bf16)
 
     @torch.no_grad()
     def reset_parameters(self, *, cut: float = 2.0, patch_embed: bool = False) -> None:

@@ -10,11 +10,12 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from eeg_tokenizer.backbone import INIT_STD, Backbone, BackboneConfig, init_weights, valid_or_none
 from eeg_tokenizer.batches import NO_CODE, Batch
 from eeg_tokenizer.official import OfficialNames, backbone_config, load_official, shape_of, to_official
 from torch import Tensor, nn
+
+from labram_model.cross_entropy import linear_cross_entropy
 
 OFFICIAL_NAMES = OfficialNames(
     renames=(("student.", "backbone."), ("lm_head.", "head.")),
@@ -62,23 +63,31 @@ class MaskedModel(nn.Module):
             symmetric: whether there is a second pass.
         """
         codes = codes.masked_fill(~batch.valid if symmetric else ~mask, NO_CODE)
-        logits = self.logits(batch, mask, symmetric=symmetric)
-        nats = F.cross_entropy(logits.transpose(1, 2), codes, ignore_index=NO_CODE, reduction="none")
         has_code = codes != NO_CODE
-        parts = {"masked": _mean(nats, has_code & mask)}
-        if symmetric:
-            parts["complement"] = _mean(nats, has_code & ~mask)
-        accuracy = _mean((logits.detach().argmax(-1) == codes).float(), has_code)
-        loss = torch.stack(list(parts.values())).sum()
-        return MaskedOutput(loss, {name: part.detach() for name, part in parts.items()}, accuracy)
+        passes = {"masked": has_code & mask} | ({"complement": has_code & ~mask} if symmetric else {})
+        row_weight = torch.stack([chosen / chosen.sum().clamp_min(1) for chosen in passes.values()]).sum(0)
+        scored = linear_cross_entropy(
+            self.features(batch, mask, symmetric=symmetric).flatten(0, 1),
+            self.head.weight,
+            self.head.bias,
+            codes.flatten(),
+            row_weight.flatten(),
+            dtype=torch.bfloat16 if self.backbone.bf16 else self.head.weight.dtype,
+        )
+        parts = {name: _mean(scored.nats, chosen.flatten()) for name, chosen in passes.items()}
+        return MaskedOutput(scored.loss, parts, _mean(scored.right, has_code.flatten()))
 
     def logits(self, batch: Batch, mask: Tensor, *, symmetric: bool = True) -> Tensor:
-        """Return (B, N, K): for each patch what the pass that hides it predicts, both passes run as one batch."""
+        """Return (B, N, K): for each patch what the pass that hides it predicts."""
+        out: Tensor = self.head(self.features(batch, mask, symmetric=symmetric))
+        return out
+
+    def features(self, batch: Batch, mask: Tensor, *, symmetric: bool = True) -> Tensor:
+        """Return (B, N, D): for each patch the output of the pass that hides it, both passes run as one batch."""
         valid = valid_or_none(batch.valid)
         embedded = self.backbone.embed(batch.patches, valid)
         if not symmetric:
-            alone: Tensor = self.head(self.backbone.encode(embedded, batch.channel, batch.time, valid, mask)[:, 1:])
-            return alone
+            return self.backbone.encode(embedded, batch.channel, batch.time, valid, mask)[:, 1:]
         features = self.backbone.encode(
             torch.cat([embedded, embedded]),
             torch.cat([batch.channel, batch.channel]),
@@ -87,8 +96,7 @@ class MaskedModel(nn.Module):
             torch.cat([mask, ~mask]),
         )
         masked, complement = features[:, 1:].chunk(2)
-        out: Tensor = self.head(torch.where(mask.unsqueeze(-1), masked, complement))
-        return out
+        return torch.where(mask.unsqueeze(-1), masked, complement)
 
     @classmethod
     def from_official(cls, state: Mapping[str, Tensor]) -> MaskedModel:
@@ -108,5 +116,5 @@ class MaskedModel(nn.Module):
 
 
 def _mean(values: Tensor, chosen: Tensor) -> Tensor:
-    """Average values (B, N) over the chosen patches; 0 when there is none."""
+    """Average the chosen of values (V,); 0 when there is none."""
     return (values * chosen).sum() / chosen.sum().clamp_min(1)
