@@ -63,9 +63,11 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.gamma_1 is None or self.gamma_2 is None:
             x = x + self.attn(self.norm1(x))
-            return x + self.mlp(self.norm2(x))
+            out: Tensor = x + self.mlp(self.norm2(x))
+            return out
         x = x + self.gamma_1 * self.attn(self.norm1(x))
-        return x + self.gamma_2 * self.mlp(self.norm2(x))
+        out = x + self.gamma_2 * self.mlp(self.norm2(x))
+        return out
 
 
 class TemporalConv(nn.Module):

@@ -38,7 +38,9 @@ def inputs(n_patches: int, *, padded: int = 0) -> tuple[Tensor, Tensor, Tensor, 
     return patches, channel, torch.zeros_like(channel), valid if padded else None, mask
 
 
-def gradients(model: Backbone, given: tuple[Tensor, Tensor, Tensor, Tensor | None, Tensor]) -> tuple[Tensor, list[Tensor]]:
+def gradients(
+    model: Backbone, given: tuple[Tensor, Tensor, Tensor, Tensor | None, Tensor]
+) -> tuple[Tensor, list[Tensor]]:
     """Return what the model makes of valid patches, and its gradients."""
     out = model(*given)[:, 1:]
     if given[3] is not None:
@@ -58,10 +60,11 @@ def test_compiled_it_gives_the_same(recwarn: pytest.WarningsRecorder) -> None:  
 
 
 def test_activations_computed_again_change_nothing_but_memory() -> None:
-    held = {}
-    results = {}
+    held: dict[bool, int] = {}
+    results: dict[bool, list[Tensor | None]] = {}
     for recompute in (False, True):
-        model, saved = backbone(Compute(recompute=recompute)), []
+        model = backbone(Compute(recompute=recompute))
+        saved: list[int] = []
 
         def keep(tensor: Tensor, saved: list[int] = saved) -> Tensor:
             saved.append(tensor.nbytes)

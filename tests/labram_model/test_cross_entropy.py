@@ -20,14 +20,14 @@ def test_value_and_gradients_are_those_of_pytorch(monkeypatch: pytest.MonkeyPatc
     row_weight = torch.rand(n_rows, dtype=torch.float64)
 
     scored = linear_cross_entropy(features, weight, bias, codes, row_weight, dtype=torch.float64)
-    (3 * scored.loss).backward()
+    (3 * scored.loss).backward()  # type: ignore[no-untyped-call]
     found = [tensor.grad for tensor in (features, weight, bias)]
     for tensor in (features, weight, bias):
         tensor.grad = None
 
     logits = F.linear(features, weight, bias)
     nats = F.cross_entropy(logits, codes, ignore_index=-1, reduction="none")
-    (3 * (nats * row_weight).sum()).backward()
+    (3 * (nats * row_weight).sum()).backward()  # type: ignore[no-untyped-call]
     torch.testing.assert_close(scored.nats, nats.detach())
     torch.testing.assert_close(scored.loss, (nats * row_weight).sum())
     assert torch.equal(scored.right, logits.argmax(1) == codes)
@@ -38,9 +38,14 @@ def test_value_and_gradients_are_those_of_pytorch(monkeypatch: pytest.MonkeyPatc
 def test_large_logits_stay_finite() -> None:
     features = torch.full((2, 1), 1e4, requires_grad=True)
     scored = linear_cross_entropy(
-        features, torch.tensor([[1.0], [-1.0]]), torch.zeros(2), torch.tensor([0, 1]), torch.ones(2), dtype=torch.float32
+        features,
+        torch.tensor([[1.0], [-1.0]]),
+        torch.zeros(2),
+        torch.tensor([0, 1]),
+        torch.ones(2),
+        dtype=torch.float32,
     )
-    scored.loss.backward()
+    scored.loss.backward()  # type: ignore[no-untyped-call]
     assert scored.nats.tolist() == [0.0, 2e4]
     assert torch.isfinite(features.grad).all()  # type: ignore[arg-type]
 

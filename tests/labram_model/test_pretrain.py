@@ -16,6 +16,7 @@ import torch
 from eeg_store import Store
 from eeg_tokenizer import checkpoint
 from eeg_tokenizer.encode import encode_store
+from eeg_tokenizer.run import RunError
 from eeg_tokenizer.train import TrainOptions, train_tokenizer
 from eeg_tokenizer.windows import GRID, cut_grid
 from labram_model.errors import LabramError
@@ -133,3 +134,14 @@ def test_two_processes_train_both_models(make_store: StoreMaker, tmp_path: Path)
     alone, _ = pretrain(PretrainOptions(store, tmp_path / "alone", steps=1, batch_size=4))
     assert json.loads(document)["windows"] == alone["windows"]
     assert json.loads(document)["n_codes"] == alone["n_codes"]
+
+
+def test_precision_is_recorded_and_must_be_repeated(make_store: StoreMaker, tmp_path: Path) -> None:
+    store, output = make_store(FEW), tmp_path / "run"
+    options = PretrainOptions(store, output, steps=2, batch_size=4, precision="bf16", recompute=True)
+    summary, _ = pretrain(options)
+    assert torch.isfinite(torch.tensor(summary["loss"]))
+    assert checkpoint.load_config(output)["options"]["precision"] == "bf16"
+    assert all(tensor.dtype == torch.float32 for tensor in load_masked(output).state_dict().values())
+    with pytest.raises(RunError, match="--precision expected 'bf16', found 'fp32'"):
+        pretrain(PretrainOptions(store, output, steps=2, batch_size=4, precision="fp32", resume=True))

@@ -7,7 +7,7 @@ import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 from eeg_store import StoreError
@@ -32,6 +32,16 @@ T = TypeVar("T")
 
 StorePath = Annotated[Path, typer.Option("--store", help="The store that eeg-ingest built.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Precision = Annotated[
+    Literal["fp32", "bf16"] | None, typer.Option(help="Of matrix products.  [default: bf16 on a GPU, else fp32]")
+]
+Compiled = Annotated[
+    bool | None,
+    typer.Option("--compile/--no-compile", help="Compile the blocks (seconds at the start).  [default: on a GPU]"),
+]
+Recompute = Annotated[
+    bool, typer.Option("--checkpoint-activations", help="Compute activations again: less memory, a third more time.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 
 
@@ -64,6 +74,9 @@ def train(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the output directory.")] = False,
     device: Device = "auto",
+    precision: Precision = None,
+    compiled: Compiled = None,
+    recompute: Recompute = False,
     as_json: AsJson = False,
 ) -> None:
     """Train a VQ-NSP tokenizer. Under torchrun, each process takes its share of every batch."""
@@ -80,6 +93,9 @@ def train(
         checkpoint_every=checkpoint_every,
         resume=resume,
         device=device,
+        precision=precision,
+        compiled=compiled,
+        recompute=recompute,
         recipe=recipe,
         changes=tuple(changes or ()),
     )

@@ -48,7 +48,7 @@ class Compute:
 
 
 def choose_compute(precision: str | None, *, compiled: bool | None, recompute: bool, device: torch.device) -> Compute:
-    """Fill in the defaults: on a GPU bfloat16 and compiled, on a CPU float32 and as it is (docs/decisions/compute.md)."""
+    """Fill in the defaults (docs/decisions/compute.md): bfloat16 and compiled on a GPU, neither on a CPU."""
     on_gpu = device.type == "cuda"
     return Compute(
         bf16=on_gpu if precision is None else precision == "bf16",

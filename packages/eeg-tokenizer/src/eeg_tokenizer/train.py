@@ -16,6 +16,7 @@ from torch import nn
 
 from eeg_tokenizer import checkpoint
 from eeg_tokenizer.batches import Batch
+from eeg_tokenizer.compute import choose_compute
 from eeg_tokenizer.distributed import Place, join
 from eeg_tokenizer.examples import save_examples
 from eeg_tokenizer.loader import BatchLoader, StoredWindows
@@ -57,6 +58,7 @@ class TrainOptions:
         device: "auto", "cpu" or "cuda".
         recipe: "improved" or "paper".
         changes: single fields of the recipe, each as `field=value`.
+        precision, compiled, recompute: see `compute.choose_compute`.
     """
 
     store: Path
@@ -71,6 +73,9 @@ class TrainOptions:
     checkpoint_every: int | None = None
     resume: bool = False
     device: str = "auto"
+    precision: str | None = None
+    compiled: bool | None = None
+    recompute: bool = False
     recipe: str = "improved"
     changes: tuple[str, ...] = ()
 
@@ -124,10 +129,13 @@ def train_tokenizer(options: TrainOptions) -> TrainResult:
         training, held_out = hold_out(windows, share=HELD_OUT_SHARE, seed=options.seed)
         setup = _setup(options, place, size, recipe, len(training))
         counts = {"training": len(training), "held_out": len(held_out or ()), "left_out": windows.n_left_out}
+        compute = choose_compute(
+            options.precision, compiled=options.compiled, recompute=options.recompute, device=place.device
+        )
         config = {
             "model": "vqnsp",
             "config": asdict(setup.config),
-            "options": {**setup.lasting(), "recipe": options.recipe},
+            "options": {**setup.lasting(), "recipe": options.recipe, **compute.recorded()},
             "recipe": recorded(recipe),
             "data": {"store_digest": data_digest(store)},
         }
@@ -136,6 +144,7 @@ def train_tokenizer(options: TrainOptions) -> TrainResult:
             _log_start(setup, counts, place)
         torch.manual_seed(setup.plan.seed)
         model = VQNSP(setup.config).to(place.device)
+        compute.prepare(model)
         stored = StoredWindows(store, training)
         if recipe.mean_start:
             start_heads(model, [batch.to(place.device) for batch in _spread(stored, setup.batch_size)])

@@ -54,7 +54,8 @@ def mix(q: Tensor, k: Tensor, v: Tensor, keys: Tensor | None) -> Tensor:
         scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
         if keys is not None:
             scores = scores.masked_fill(~keys, -torch.inf)
-        return scores.softmax(-1).type_as(v) @ v
+        mixed: Tensor = scores.softmax(-1).type_as(v) @ v
+        return mixed
     return F.scaled_dot_product_attention(q, k, v, attn_mask=keys)
 
 

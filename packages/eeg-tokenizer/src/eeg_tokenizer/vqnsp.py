@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from eeg_tokenizer.backbone import Backbone, BackboneConfig, init_weights, valid_or_none
 from eeg_tokenizer.batches import Batch
+from eeg_tokenizer.flops import BACKWARD, backbone_flops
 from eeg_tokenizer.official import (
     OfficialNames,
     OfficialStateError,
@@ -177,6 +178,16 @@ class VQNSP(nn.Module):
         """Return the codes (B, N) int64 of a batch, -1 at padding, without learning from it."""
         valid = valid_or_none(batch.valid)
         return self.quantizer.encode(self._code_vectors(batch, valid), valid)
+
+    def training_flops(self, n_windows: int, n_patches: int) -> float:
+        """Return the floating-point operations of a training step on B windows of N patches (`flops`)."""
+        config, n = self.config, n_windows * n_patches
+        width, code_width = config.encoder.width, config.code_width
+        heads = sum(2.0 * (width**2 + width * out) for out in (code_width, *config.targets.widths.values()))
+        learned = n * heads + sum(
+            backbone_flops(part, n_windows, n_patches) for part in (config.encoder, config.decoder)
+        )
+        return (1 + BACKWARD) * learned + 2.0 * n * code_width * config.n_codes
 
     def quantize(self, batch: Batch, valid: Tensor | None) -> Quantized:
         """Encode the patches and replace them by codes."""

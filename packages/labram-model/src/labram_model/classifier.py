@@ -11,6 +11,7 @@ from dataclasses import replace
 import torch
 from eeg_tokenizer.backbone import Backbone, BackboneConfig, init_weights, valid_or_none
 from eeg_tokenizer.batches import Batch
+from eeg_tokenizer.flops import BACKWARD, backbone_flops
 from eeg_tokenizer.official import OfficialNames, backbone_config, load_official, shape_of, to_official
 from eeg_tokenizer.transformer import NORM_EPS
 from torch import Tensor, nn
@@ -59,6 +60,10 @@ class Classifier(nn.Module):
             mean = (patches * valid.unsqueeze(-1)).sum(1) / valid.sum(1, keepdim=True)
         out: Tensor = self.fc_norm(mean)
         return out
+
+    def training_flops(self, n_windows: int, n_patches: int) -> float:
+        """Return the floating-point operations of a training step on B windows of N patches (`flops`)."""
+        return (1 + BACKWARD) * backbone_flops(self.config, n_windows, n_patches)
 
     @classmethod
     def from_pretrained(cls, backbone: Backbone, n_outputs: int, *, drop_path: float = 0.0) -> Classifier:

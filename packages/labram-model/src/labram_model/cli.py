@@ -49,6 +49,16 @@ Size = Annotated[
 Seed = Annotated[int, typer.Option(min=0, help="Of weights, batches and all else that is random.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in the output directory.")]
 Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute.")]
+Precision = Annotated[
+    Literal["fp32", "bf16"] | None, typer.Option(help="Of matrix products.  [default: bf16 on a GPU, else fp32]")
+]
+Compiled = Annotated[
+    bool | None,
+    typer.Option("--compile/--no-compile", help="Compile the blocks (seconds at the start).  [default: on a GPU]"),
+]
+Recompute = Annotated[
+    bool, typer.Option("--checkpoint-activations", help="Compute activations again: less memory, a third more time.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 
 
@@ -88,6 +98,9 @@ def pretrain(
     seed: Seed = 0,
     resume: Resume = False,
     device: Device = "auto",
+    precision: Precision = None,
+    compiled: Compiled = None,
+    recompute: Recompute = False,
     as_json: AsJson = False,
 ) -> None:
     """Pre-train a model by predicting the codes of masked patches, from a store alone."""
@@ -102,6 +115,9 @@ def pretrain(
         seed=seed,
         resume=resume,
         device=device,
+        precision=precision,
+        compiled=compiled,
+        recompute=recompute,
         recipe=recipe,
         changes=tuple(changes or ()),
     )
@@ -126,6 +142,9 @@ def finetune(
     seed: Seed = 0,
     resume: Resume = False,
     device: Device = "auto",
+    precision: Precision = None,
+    compiled: Compiled = None,
+    recompute: Recompute = False,
     as_json: AsJson = False,
 ) -> None:
     """Fine-tune a model on a task, choose by the validation subjects, and score the test subjects once."""
@@ -139,6 +158,9 @@ def finetune(
         seed=seed,
         resume=resume,
         device=device,
+        precision=precision,
+        compiled=compiled,
+        recompute=recompute,
     )
     result, exit_code = _run(lambda: finetune_model(options))
     _report(result, reports.finetuned, as_json=as_json)

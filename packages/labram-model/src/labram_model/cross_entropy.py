@@ -47,7 +47,7 @@ def linear_cross_entropy(
 
 class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
-    def forward(
+    def forward(  # noqa: PLR0917  # as autograd calls it
         ctx: Any, features: Tensor, weight: Tensor, bias: Tensor, codes: Tensor, row_weight: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         learns = any(ctx.needs_input_grad[:3])

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from eeg_store import Store
 from eeg_tokenizer import checkpoint
+from eeg_tokenizer.compute import choose_compute
 from eeg_tokenizer.distributed import Place, join
 from eeg_tokenizer.loader import BatchLoader
 from eeg_tokenizer.metrics import read_metrics
@@ -50,6 +51,7 @@ class FinetuneOptions:
         size: of the model from random weights; None is "base" on a GPU and "tiny" on a CPU.
         steps: at most so many optimizer steps; None for all epochs of the task. Warm-up and decay shrink with them.
         seed: of the head, of random weights, of batches and drop path. The split has its own, in the task.
+        precision, compiled, recompute: see `compute.choose_compute`.
     """
 
     store: Path
@@ -61,6 +63,9 @@ class FinetuneOptions:
     seed: int = 0
     resume: bool = False
     device: str = "auto"
+    precision: str | None = None
+    compiled: bool | None = None
+    recompute: bool = False
 
 
 def finetune(options: FinetuneOptions) -> tuple[dict[str, Any], int]:
@@ -83,7 +88,12 @@ def finetune(options: FinetuneOptions) -> tuple[dict[str, Any], int]:
         torch.manual_seed(options.seed)
         size, model = _model(options, task, goal.n_outputs, place.device)
         batch_size, plan = _plan(options, task, len(readers["train"]), place)
+        compute = choose_compute(
+            options.precision, compiled=options.compiled, recompute=options.recompute, device=place.device
+        )
+        compute.prepare(model)
         document = _document(options, task, store, model, division, goal=goal, size=size, plan=plan)
+        document["options"] |= compute.recorded()
         if place.writes:
             start_run(options.output, document, resume=options.resume)
         selection = Selection(options.output / "best", document, readers["val"], goal, place.device)

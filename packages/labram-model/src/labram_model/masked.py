@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 from eeg_tokenizer.backbone import INIT_STD, Backbone, BackboneConfig, init_weights, valid_or_none
 from eeg_tokenizer.batches import NO_CODE, Batch
+from eeg_tokenizer.flops import BACKWARD, embed_flops, encode_flops
 from eeg_tokenizer.official import OfficialNames, backbone_config, load_official, shape_of, to_official
 from torch import Tensor, nn
 
@@ -97,6 +98,12 @@ class MaskedModel(nn.Module):
         )
         masked, complement = features[:, 1:].chunk(2)
         return torch.where(mask.unsqueeze(-1), masked, complement)
+
+    def training_flops(self, n_windows: int, n_patches: int) -> float:
+        """Return the floating-point operations of a symmetric training step on B windows of N patches (`flops`)."""
+        head = 2.0 * n_windows * n_patches * self.config.width * self.n_codes
+        once = embed_flops(self.config, n_windows, n_patches)
+        return (1 + BACKWARD) * (once + encode_flops(self.config, 2 * n_windows, n_patches) + head)
 
     @classmethod
     def from_official(cls, state: Mapping[str, Tensor]) -> MaskedModel:

@@ -14,6 +14,7 @@ import torch
 from eeg_store import Store
 from eeg_tokenizer import checkpoint
 from eeg_tokenizer.batches import Batch
+from eeg_tokenizer.compute import choose_compute
 from eeg_tokenizer.distributed import Place, join, mean_over_ranks
 from eeg_tokenizer.encode import load_tokenizer
 from eeg_tokenizer.examples import save_examples
@@ -60,6 +61,7 @@ class PretrainOptions:
         seed: of weights, batches, masks and held-out subjects.
         recipe: "improved" or "paper", also of a tokenizer that is trained first.
         changes: single fields of the recipe of pre-training, each as `field=value`.
+        precision, compiled, recompute: see `compute.choose_compute`.
     """
 
     store: Path
@@ -72,6 +74,9 @@ class PretrainOptions:
     seed: int = 0
     resume: bool = False
     device: str = "auto"
+    precision: str | None = None
+    compiled: bool | None = None
+    recompute: bool = False
     recipe: str = "improved"
     changes: tuple[str, ...] = ()
 
@@ -103,6 +108,12 @@ def pretrain(options: PretrainOptions) -> tuple[dict[str, Any], int]:
         torch.manual_seed(options.seed)
         backbone = replace(backbone, cls_position=recipe.cls_position, quick_start=recipe.quick_start)
         model = MaskedModel(backbone, codes.n_codes).to(place.device)
+        compute = choose_compute(
+            options.precision, compiled=options.compiled, recompute=options.recompute, device=place.device
+        )
+        for computed in (model, codes.model):
+            if computed is not None:
+                compute.prepare(computed)
         batch_size, plan = _plan(options, place, recipe, len(training))
         counts = {
             "training": len(training),
@@ -113,6 +124,7 @@ def pretrain(options: PretrainOptions) -> tuple[dict[str, Any], int]:
             "recipe": recorded(recipe),
             "data": {"store_digest": data_digest(store), "codes": codes.origin},
         }
+        document["options"] |= compute.recorded()
         if place.writes:
             start_run(options.output, document, resume=options.resume)
             _log_start(document, counts, place)
@@ -283,6 +295,9 @@ def _tokenizer_options(options: PretrainOptions, folder: Path) -> TrainOptions:
         seed=options.seed,
         resume=options.resume,
         device=options.device,
+        precision=options.precision,
+        compiled=options.compiled,
+        recompute=options.recompute,
         recipe=options.recipe,
     )
 
