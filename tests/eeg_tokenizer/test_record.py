@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 from eeg_store import Store
+from eeg_tokenizer import record as run_record
 from eeg_tokenizer import training
 from eeg_tokenizer.distributed import Place
 from eeg_tokenizer.machine import git_commit, peak_flops
@@ -58,9 +59,17 @@ def slow_batches(first: int, end: int) -> Generator[Lengths, None, None]:
         yield Lengths(lengths)
 
 
-def train(run: Path, loss: Callable[[nn.Module, Lengths], StepLoss] | None = None) -> training.Outcome:
+class Counting(nn.Linear):
+    def training_flops(self, n_windows: int, n_patches: int) -> float:
+        return 1000 * n_windows * n_patches
+
+
+def train(
+    run: Path, loss: Callable[[nn.Module, Lengths], StepLoss] | None = None, model: nn.Module | None = None
+) -> training.Outcome:
     torch.manual_seed(0)
-    model = nn.Linear(1, 1)
+    model = model or nn.Linear(1, 1)
+    run.mkdir(exist_ok=True)
 
     def plain(trained: nn.Module, batch: Lengths) -> StepLoss:
         time.sleep(0.03)
@@ -155,6 +164,20 @@ def test_hours_count_for_every_device(tmp_path: Path) -> None:
     (session,) = read_run(tmp_path)["sessions"]
     assert session["device_hours"] == pytest.approx(4 * session["seconds"] / 3600, rel=1e-2)
     assert session["seconds"] >= 0.05
+
+
+@pytest.mark.usefixtures("_without_pages")
+def test_utilisation_is_of_the_peak_of_all_devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train(tmp_path / "unknown", model=Counting(1, 1))
+    totals = read_run(tmp_path / "unknown")["totals"]
+    places = sum(max(lengths) * len(lengths) for lengths in BATCHES)
+    assert (totals["flops"], totals["mfu"]) == (1000 * places, None)
+    monkeypatch.setattr(run_record, "peak_flops", lambda _name, _precision: 1e6)
+    train(tmp_path / "known", model=Counting(1, 1))
+    totals = read_run(tmp_path / "known")["totals"]
+    assert totals["mfu"] == pytest.approx(1000 * places / totals["step_s"] / 1e6)
+    train(tmp_path / "uncounted")
+    assert read_run(tmp_path / "uncounted")["totals"]["mfu"] is None
 
 
 def test_a_killed_session_is_counted_until_its_last_writing(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def draw_rate(curves: Mapping[str, Curve]) -> Figure | None:
 
 
 def draw_speed(curves: Mapping[str, Curve]) -> Figure | None:
-    """Draw patches a second and what each step waits for."""
+    """Draw patches a second, what each step waits for, and the padding."""
     return _panels(
         curves,
         [(["patches_per_s"], "patches a second"), (["step_s", "loader_wait_s"], "seconds"), (["padding"], "padding")],

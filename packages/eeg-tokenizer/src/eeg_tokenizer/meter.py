@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
@@ -14,7 +14,13 @@ import torch
 
 from eeg_tokenizer.distributed import Place, mean_over_ranks
 
-TIMED = ("samples_per_s", "patches_per_s", "step_s", "loader_wait_s")  # what differs between two equal runs
+TIMED = (
+    "samples_per_s",
+    "patches_per_s",
+    "tflops_per_s",
+    "step_s",
+    "loader_wait_s",
+)  # what differs between two equal runs
 
 
 class Counted(Protocol):
@@ -47,6 +53,7 @@ class Totals:
         places: patches with the padding.
         step_s: seconds of the steps, the wait for batches included; neither scoring nor saving.
         loader_wait_s: seconds of them in which the step had no batch yet.
+        flops: floating-point operations of the model as its `training_flops` counts them; 0 of a model that has none.
     """
 
     steps: int = 0
@@ -55,6 +62,7 @@ class Totals:
     places: int = 0
     step_s: float = 0.0
     loader_wait_s: float = 0.0
+    flops: float = 0.0
 
 
 @dataclass
@@ -62,6 +70,7 @@ class Meter(Generic[BatchT]):
     """Hands the batches of a stream on and measures each step: from the asking for a batch to `step_done`."""
 
     place: Place
+    flops_of: Callable[[int, int], float] | None = None  # of B windows of N patches, with the padding
     totals: Totals = field(default_factory=Totals)
     _asked_s: float = 0.0
     _waited_s: float = 0.0
@@ -83,10 +92,12 @@ class Meter(Generic[BatchT]):
         The first step of a session has the start of the loader in its wait.
 
         Returns:
-            `samples_per_s` (windows), `patches_per_s` (without padding), `padding` (share of the patches), `step_s`
-            and `loader_wait_s`.
+            `samples_per_s` (windows), `patches_per_s` (without padding), `padding` (share of the patches), `step_s`,
+            `loader_wait_s` and, of a model that counts them, `tflops_per_s`.
         """
         own = {"windows": len(batch), "patches": batch.n_patches, "places": batch.n_places}
+        if self.flops_of is not None:
+            own["flops"] = round(self.flops_of(len(batch), own["places"] // len(batch)))
         counts = {name: round(mean * self.place.world_size) for name, mean in mean_over_ranks(own, self.place).items()}
         windows, patches, places = counts["windows"], counts["patches"], counts["places"]
         step_s = time.perf_counter() - self._asked_s
@@ -97,7 +108,9 @@ class Meter(Generic[BatchT]):
         totals.places += places
         totals.step_s += step_s
         totals.loader_wait_s += self._waited_s
-        return {
+        totals.flops += counts.get("flops", 0)
+        told = {"tflops_per_s": round(counts["flops"] / step_s / 1e12, 6)} if "flops" in counts else {}
+        return told | {
             "samples_per_s": round(windows / step_s, 3),
             "patches_per_s": round(patches / step_s, 1),
             "padding": round(1 - patches / places, 6),

@@ -32,7 +32,7 @@ _CODES = (
     "their mean, each divided by the RMS of its window, all codes on one scale. Where phases differ within a code, the "
     "mean is flat. Right: their mean amplitude from 1 to 80 Hz, on one scale too."
 )
-_NO_EXAMPLES = "None were written: the run has not ended yet, or it was made without a tokenizer at hand."
+_ABSENT = "Nothing to show: the run has not come that far, or it had no held-out subjects or no tokenizer at hand."
 
 
 def write_page(run: Path) -> Path:
@@ -121,7 +121,7 @@ def _codes(examples: Mapping[str, Any]) -> Figure | None:
 def _figure(title: str, figure: Figure | None, caption: str) -> str:
     """Return a section with a figure as PNG inside the page."""
     if figure is None:
-        return _section(title, f'<p class="absent">{escape(_NO_EXAMPLES)}</p>')
+        return _section(title, f'<p class="absent">{escape(_ABSENT)}</p>')
     png = io.BytesIO()
     figure.savefig(png, dpi=110, format="png")
     data = base64.b64encode(png.getvalue()).decode()

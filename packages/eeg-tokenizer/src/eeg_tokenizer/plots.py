@@ -21,6 +21,7 @@ _OF_THE_RUN = {
     "grad_norm": "gradient norm",
     "samples_per_s": "speed (windows/s)",
     "patches_per_s": "speed (patches/s, without padding)",
+    "tflops_per_s": "TFLOP/s",
     "loader_wait_s": "wait for a batch (s)",
     "step_s": "step (s)",
     "padding": "padding (share of the patches)",

@@ -128,9 +128,15 @@ class RunRecord:
 
 
 def summed(sessions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return what all sessions took together, and their speeds: counts divided by the seconds of the steps."""
+    """Return what all sessions took together, and their speeds: counts divided by the seconds of the steps.
+
+    `mfu` is the share of the devices' peak (`machine.peak_flops`) that the model's operations took, padding included.
+    """
     names = [*asdict(Totals()), "device_hours"]
-    total = {name: sum(session[name] for session in sessions) for name in names}
+    total = {name: sum(session.get(name, 0) for session in sessions) for name in names}
+    # What all devices could have computed in the time of the steps; unknown if it is of one session.
+    peaks = [each["peak_flops"] and each["peak_flops"] * each["machine"]["processes"] for each in sessions]
+    possible = sum(peak * each["step_s"] for peak, each in zip(peaks, sessions, strict=True)) if all(peaks) else None
     step_s, places = total["step_s"], total["places"]
     memory = [session["peak_memory_bytes"] for session in sessions]
     on_gpu = [each["gpu"] for each in memory if each["gpu"] is not None]
@@ -138,6 +144,7 @@ def summed(sessions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "samples_per_s": total["windows"] / step_s if step_s else None,
         "patches_per_s": total["patches"] / step_s if step_s else None,
         "padding": 1 - total["patches"] / places if places else None,
+        "mfu": total["flops"] / possible if possible and total["flops"] else None,
         "loader_wait": total["loader_wait_s"] / step_s if step_s else None,
         "peak_memory_bytes": {"resident": max(each["resident"] for each in memory), "gpu": max(on_gpu, default=None)},
     }

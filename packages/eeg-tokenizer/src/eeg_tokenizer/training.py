@@ -137,7 +137,7 @@ def fit(
     done = _resume(model, optimizer, run, plan, place)
     trained = _for_all_ranks(model, place)
     first, path = done, run / "metrics.jsonl"
-    meter: Meter[BatchT] = Meter(place)
+    meter: Meter[BatchT] = Meter(place, getattr(model, "training_flops", None))
     asked = {**(options or {}), **asdict(plan)}
     with (
         stop_on_signal() as stop,
