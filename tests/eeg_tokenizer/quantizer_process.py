@@ -29,8 +29,14 @@ def train(folder: Path, rank: int, world: int) -> None:
     for _ in range(3):
         revived.codebook[:12] = -1  # far from all that comes
         revived(batches["z"][0][:1].abs(), None)
+    torch.manual_seed(0)
+    own = NormEMAQuantizer(n_codes=24, code_width=8, shared_start=False)
+    own.start(batches["z"][0][:2].flatten(0, 1) if rank == 0 else -batches["z"][0][2:].flatten(0, 1))
     state = {name: tensor.clone() for name, tensor in quantizer.state_dict().items()}
-    save_file(state | {"codes": torch.stack(codes), "revived": revived.codebook}, folder / f"rank{rank}.safetensors")
+    save_file(
+        state | {"codes": torch.stack(codes), "revived": revived.codebook, "own": own.codebook},
+        folder / f"rank{rank}.safetensors",
+    )
     dist.destroy_process_group()
 
 

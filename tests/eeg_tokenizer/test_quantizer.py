@@ -230,6 +230,11 @@ def test_two_processes_train_the_codebook_of_one(tmp_path: Path) -> None:
     assert torch.equal(ranks[0]["revived"], ranks[1]["revived"])
     assert torch.all(ranks[0]["revived"].sum(1) > 0)
     assert ranks[1]["started"]
+    torch.manual_seed(0)
+    first = NormEMAQuantizer(n_codes=24, code_width=8)
+    first.start(z[0, :2].flatten(0, 1))
+    assert torch.equal(ranks[0]["own"], ranks[1]["own"])
+    torch.testing.assert_close(ranks[0]["own"], first.codebook)
     torch.testing.assert_close(ranks[0]["codebook"], alone.codebook, rtol=0, atol=1e-6)
     torch.testing.assert_close(ranks[0]["usage"], alone.usage)
     assert torch.equal(torch.cat([ranks[0]["codes"], ranks[1]["codes"]], dim=1), codes)

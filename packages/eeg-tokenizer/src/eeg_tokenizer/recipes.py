@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -186,9 +186,7 @@ def _read(value: Any, kind: Any) -> Any:
             raise ValueError(" or ".join(inner))
         return value
     if origin in (Union, UnionType):
-        if value is None:
-            return None
-        return _explained(lambda: _read(value, inner[0]), "{} or null")
+        return None if value is None else _read_or_null(value, inner[0])
     if origin is tuple:
         if not isinstance(value, list) or len(value) != len(inner):
             raise ValueError(f"a list of {len(inner)}")
@@ -204,8 +202,8 @@ def _read_plain(value: Any, kind: type) -> Any:
     return value
 
 
-def _explained(read: Callable[[], Any], text: str) -> Any:
+def _read_or_null(value: Any, kind: Any) -> Any:
     try:
-        return read()
+        return _read(value, kind)
     except ValueError as error:
-        raise ValueError(text.format(error)) from error
+        raise ValueError(f"{error} or null") from error
