@@ -8,8 +8,19 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
+import torch.nn.functional as F
 from eeg_tokenizer.quantizer import NormEMAQuantizer
 from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+
+def teach(quantizer: NormEMAQuantizer, z: Tensor, valid: Tensor | None) -> Tensor:
+    """Take a training step on this process's vectors and return their codes."""
+    out = quantizer(z, valid)
+    chosen = out.codes >= 0
+    quantizer.learn(out.units[chosen], out.codes[chosen])
+    codes: Tensor = out.codes
+    return codes
 
 
 def train(folder: Path, rank: int, world: int) -> None:
@@ -20,23 +31,20 @@ def train(folder: Path, rank: int, world: int) -> None:
     batches = load_file(folder / "batches.safetensors")
     torch.manual_seed(rank)  # processes whose random states differ still agree
     quantizer = NormEMAQuantizer(n_codes=24, code_width=8).train()
+    first = F.normalize(batches["z"][0], dim=-1)
+    quantizer.start(first[batches["valid"][0]] if rank == 0 else first[0])  # the first process decides
     codes = [
-        quantizer(z[rows], valid[rows]).codes
+        teach(quantizer, z[rows], valid[rows])
         for z, valid in zip(batches["z"], batches["valid"], strict=True)
         for rows in [slice(0, 2) if rank == 0 else slice(2, None)]
     ]
     revived = NormEMAQuantizer(n_codes=24, code_width=8, revive_after=1).train()
+    revived.start(first[0].abs())
     for _ in range(3):
         revived.codebook[:12] = -1  # far from all that comes
-        revived(batches["z"][0][:1].abs(), None)
-    torch.manual_seed(0)
-    own = NormEMAQuantizer(n_codes=24, code_width=8, shared_start=False)
-    own.start(batches["z"][0][:2].flatten(0, 1) if rank == 0 else -batches["z"][0][2:].flatten(0, 1))
+        teach(revived, batches["z"][0][:1].abs(), None)
     state = {name: tensor.clone() for name, tensor in quantizer.state_dict().items()}
-    save_file(
-        state | {"codes": torch.stack(codes), "revived": revived.codebook, "own": own.codebook},
-        folder / f"rank{rank}.safetensors",
-    )
+    save_file(state | {"codes": torch.stack(codes), "revived": revived.codebook}, folder / f"rank{rank}.safetensors")
     dist.destroy_process_group()
 
 

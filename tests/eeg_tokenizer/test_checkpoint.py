@@ -9,7 +9,7 @@ import pytest
 import safetensors.torch
 import torch
 from eeg_tokenizer import checkpoint
-from eeg_tokenizer.checkpoint import CheckpointError
+from eeg_tokenizer.checkpoint import CheckpointError, Progressed
 from eeg_tokenizer.run import RunError, start_run
 from eeg_tokenizer.schedule import adamw
 from torch import nn
@@ -44,13 +44,17 @@ def state(model: nn.Module) -> dict[str, list[object]]:
     return {name: tensor.tolist() for name, tensor in model.state_dict().items()}
 
 
+def save(run: Path, step: int, model: nn.Module, optimizer: Optimizer, keep: int = 2) -> Path:
+    return checkpoint.save_step(run, Progressed(step), checkpoint.snapshot(model, optimizer), CONFIG, keep=keep)
+
+
 def test_a_loaded_checkpoint_goes_on_bit_for_bit(tmp_path: Path) -> None:
     model, optimizer = toy()
     train(model, optimizer, 5)
-    folder = checkpoint.save_step(tmp_path, 5, model, optimizer, CONFIG)
+    folder = save(tmp_path, 5, model, optimizer)
     train(model, optimizer, 5)
     again, its_optimizer = toy(seed=1)
-    assert checkpoint.load_step(folder, again, its_optimizer) == 5
+    assert checkpoint.load_step(folder, again, its_optimizer) == Progressed(5)
     for group in its_optimizer.param_groups:
         assert group["lr"] == 0.1
     train(again, its_optimizer, 5)
@@ -61,7 +65,7 @@ def test_a_run_holds_its_latest_model_and_the_last_two_checkpoints(tmp_path: Pat
     model, optimizer = toy()
     for step in (1, 2, 1000):
         train(model, optimizer, 1)
-        checkpoint.save_step(tmp_path, step, model, optimizer, CONFIG)
+        save(tmp_path, step, model, optimizer)
     kept = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
     assert kept == ["step-000000002", "step-000001000"]
     assert checkpoint.latest_step(tmp_path) == tmp_path / "checkpoints" / "step-000001000"
@@ -72,7 +76,7 @@ def test_a_run_holds_its_latest_model_and_the_last_two_checkpoints(tmp_path: Pat
 
 def test_a_full_disk_leaves_the_checkpoint_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model, optimizer = toy()
-    checkpoint.save_step(tmp_path, 1, model, optimizer, CONFIG)
+    save(tmp_path, 1, model, optimizer)
     before = state(model)
     real = os.fsync
 
@@ -84,21 +88,21 @@ def test_a_full_disk_leaves_the_checkpoint_before(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(os, "fsync", full)
     train(model, optimizer, 1)
     with pytest.raises(checkpoint.SaveError, match=r"Cannot save step 2 in .*No space left.*--resume"):
-        checkpoint.save_step(tmp_path, 2, model, optimizer, CONFIG)
+        save(tmp_path, 2, model, optimizer)
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-000000001"]
     again, its_optimizer = toy(seed=1)
     last = checkpoint.latest_step(tmp_path)
     assert last is not None
-    assert checkpoint.load_step(last, again, its_optimizer) == 1
+    assert checkpoint.load_step(last, again, its_optimizer) == Progressed(1)
     assert state(again) == before
 
 
 def test_what_a_kill_left_half_written_is_passed_over(tmp_path: Path) -> None:
     model, optimizer = toy()
-    whole = checkpoint.save_step(tmp_path, 1, model, optimizer, CONFIG)
+    whole = save(tmp_path, 1, model, optimizer)
     shutil.copytree(whole, whole.with_name(".step-000000002.tmp"))
     assert checkpoint.latest_step(tmp_path) == whole
-    checkpoint.save_step(tmp_path, 2, model, optimizer, CONFIG)
+    save(tmp_path, 2, model, optimizer)
     assert len(list((tmp_path / "checkpoints").iterdir())) == 2
 
 
@@ -122,7 +126,7 @@ def test_the_content_hash_follows_weights_and_configuration_only(tmp_path: Path)
 
 def test_weights_of_another_model_are_refused_by_name(tmp_path: Path) -> None:
     model, optimizer = toy(width=5)
-    folder = checkpoint.save_step(tmp_path, 1, model, optimizer, CONFIG)
+    folder = save(tmp_path, 1, model, optimizer)
     with pytest.raises(CheckpointError, match=r"0\.weight of shape \(5, 3\) instead of \(4, 3\)"):
         checkpoint.load_step(folder, *toy())
     other = nn.Linear(3, 4)

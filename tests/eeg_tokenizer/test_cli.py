@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import signal
 import threading
 import time
@@ -70,12 +71,47 @@ def test_a_run_is_neither_overwritten_nor_continued_with_other_options(lab: Stor
     assert (tmp_path / "model.safetensors").read_bytes() == weights
 
 
-def test_a_store_that_grew_is_another_store(make_store: MakeStore, tmp_path: Path) -> None:
-    one, two = make_store({"name": "a"}), make_store({"name": "a"}, {"name": "b"})
-    assert run("train", "--store", one.path, "--output", tmp_path, *SMALL, 1).exit_code == 0
-    refused = run("train", "--store", two.path, "--output", tmp_path, *SMALL, 1, "--resume")
+def test_a_store_that_grew_leaves_the_run_as_it_was(make_store: MakeStore, tmp_path: Path) -> None:
+    labs = [{"name": name, "subject": name, "segments": (20,), "seed": seed} for seed, name in enumerate("bda")]
+    before, after = make_store(*labs[:2]), make_store(*labs[:2], labs[2], {"name": "c", "channels": ("O1", "O2")})
+    for output, stores in (("undisturbed", [before, before]), ("grown", [before, after])):
+        train = ("train", "--output", tmp_path / output, *SMALL, 4, "--checkpoint-every", 2)
+        assert run(*train, "--store", stores[0].path).exit_code == 0
+        for trace in ("checkpoints/step-000000004", "best"):  # as if it had been killed after step 2
+            shutil.rmtree(tmp_path / output / trace)
+        assert run(*train, "--store", stores[1].path, "--resume").exit_code == 0
+    weights = [(tmp_path / output / "model.safetensors").read_bytes() for output in ("undisturbed", "grown")]
+    assert weights[0] == weights[1]
+
+
+def test_another_store_is_refused_with_all_differences_or_accepted_and_recorded(
+    make_store: MakeStore, tmp_path: Path
+) -> None:
+    labs = [{"name": name, "subject": name, "segments": (20,), "seed": seed} for seed, name in enumerate("abc")]
+    before, after = make_store(*labs), make_store({**labs[0], "seed": 9}, labs[1])
+    train = ("train", "--output", tmp_path, "--resume", *SMALL)
+    assert run(*train, 1, "--store", before.path).exit_code == 0
+    refused = run(*train, 2, "--store", after.path, "--accumulate", 2)
     assert refused.exit_code == 2
-    assert "store-digest expected" in refused.stderr
+    for difference in (
+        "--steps expected 1, found 2",
+        "store-digest expected",
+        "accumulate expected 1, found 2",
+        "1 of its recordings are gone (c)",
+        "1 of its recordings have changed (a)",
+        "--allow-inexact",
+    ):
+        assert difference in refused.stderr
+    accepted = run(*train, 2, "--store", after.path, "--accumulate", 2, "--allow-inexact")
+    assert accepted.exit_code == 0, accepted.stderr
+    for config in (tmp_path / "config.json", tmp_path / "checkpoints/step-000000002/config.json"):
+        (resumption,) = json.loads(config.read_text())["inexact"]
+        assert resumption["after_step"] == 1
+        assert "1 of its recordings are gone (c)" in resumption["differences"]
+    assert run(*train, 2, "--store", after.path, "--accumulate", 2).exit_code == 0  # it is this run now
+    other = run(*train, 2, "--store", after.path, "--accumulate", 2, "--codes", 8, "--allow-inexact")
+    assert other.exit_code == 2
+    assert "--codes expected 16, found 8" in other.stderr
 
 
 def test_one_subject_is_trained_on_and_nobody_held_out(
@@ -154,7 +190,7 @@ def test_a_full_disk_is_a_message_and_the_run_goes_on_later(lab: Store, tmp_path
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
     assert failed.exit_code == 1
-    assert "Cannot save step 1" in failed.stderr
+    assert "Cannot save" in failed.stderr
     assert "File too large" in failed.stderr
     assert not list((tmp_path / "checkpoints").glob("*"))
     assert run(*begin, "--resume").exit_code == 0

@@ -15,6 +15,7 @@ from eeg_tokenizer.batches import Sample, collate
 from eeg_tokenizer.checkpoint import CheckpointError
 from eeg_tokenizer.encode import encode_store, load_tokenizer
 from eeg_tokenizer.loader import StoredWindows
+from eeg_tokenizer.objective import start_codebook
 from eeg_tokenizer.vqnsp import TOKENIZER_SIZES, VQNSP, VQNSPConfig
 from eeg_tokenizer.windows import cut_grid, cut_windows
 
@@ -32,12 +33,12 @@ def config(n_codes: int = 64) -> VQNSPConfig:
 
 @pytest.fixture(scope="module")
 def tokenizer(mixed_store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tokenizer that has seen one batch, so that it has a codebook."""
+    """A tokenizer that is not trained, but has a codebook."""
     folder = tmp_path_factory.mktemp("tokenizer")
     torch.manual_seed(0)
     model = VQNSP(config())
     windows = cut_windows(mixed_store, stride_seconds=1)
-    model.train()(StoredWindows(mixed_store, windows).read(np.arange(len(windows))))
+    start_codebook(model, [StoredWindows(mixed_store, windows).read(np.arange(len(windows)))], seed=0)
     checkpoint.save_model(folder, model, {"model": "vqnsp", "config": asdict(config())})
     return folder
 

@@ -59,6 +59,7 @@ def test_one_training_step(vectors: Vectors) -> None:
     model = VQNSP.from_official(_state(vectors)).train()
     out = model(_batch(vectors))
     out.loss.backward()
+    model.quantizer.learn(out.units.flatten(0, 1), out.codes.flatten())
     gradients = [parameter.grad for parameter in model.parameters()]
     assert all(gradient is not None for gradient in gradients)
     norm = torch.stack([gradient.norm() for gradient in gradients if gradient is not None]).norm()

@@ -22,8 +22,9 @@ from eeg_tokenizer.meter import Meter
 from eeg_tokenizer.metrics import read_metrics
 from eeg_tokenizer.record import RunRecord, read_run
 from eeg_tokenizer.schedule import adamw
+from eeg_tokenizer.step import Objective, Shares, StepLoss
 from eeg_tokenizer.train import TrainOptions, train_tokenizer
-from eeg_tokenizer.training import Plan, StepLoss, TrainingError, fit
+from eeg_tokenizer.training import Plan, TrainingError, fit
 from torch import Tensor, nn
 
 CPU = torch.device("cpu")
@@ -49,6 +50,9 @@ class Lengths:
     def to(self, device: torch.device) -> Lengths:
         return self
 
+    def split(self, n: int) -> list[Lengths]:
+        return [self]
+
 
 BATCHES = ((4, 4), (4, 2), (1, 4, 1), (3, 3), (8, 1), (2, 5))
 
@@ -64,25 +68,30 @@ class Counting(nn.Linear):
         return 1000 * n_windows * n_patches
 
 
-def train(
-    run: Path, loss: Callable[[nn.Module, Lengths], StepLoss] | None = None, model: nn.Module | None = None
-) -> training.Outcome:
+def one_part(loss: Tensor) -> StepLoss:
+    return StepLoss(loss, {"loss": loss})
+
+
+Loss = Callable[[nn.Module, Lengths, int, Shares], StepLoss]
+
+
+def train(run: Path, loss: Loss | None = None, model: nn.Module | None = None) -> training.Outcome:
     torch.manual_seed(0)
     model = model or nn.Linear(1, 1)
     run.mkdir(exist_ok=True)
 
-    def plain(trained: nn.Module, batch: Lengths) -> StepLoss:
+    def plain(trained: nn.Module, batch: Lengths, step: int, shares: Shares) -> StepLoss:
         time.sleep(0.03)
         out: Tensor = trained(torch.ones(1, 1))
-        return StepLoss(out.square().sum())
+        return one_part(out.square().sum())
 
     return fit(
         model,
         adamw(model, betas=(0.9, 0.99), weight_decay=0.0),
         batches=slow_batches,
-        loss_of=loss or plain,
+        objective=Objective(loss or plain, lambda batch, step: {"loss": torch.tensor(len(batch))}),
         evaluate=None,
-        plan=Plan(steps=len(BATCHES), lr=0.1, min_lr=0.1, warmup_steps=1, checkpoint_every=2, seed=5),
+        plan=Plan(steps=len(BATCHES), lr=0.1, min_lr=0.1, warmup_steps=1, checkpoint_every=2, seed=5, most_skipped=0),
         place=Place(CPU),
         run=run,
         config={"model": "toy", "options": {"steps": len(BATCHES)}, "data": {"store_digest": "abc"}},
@@ -95,13 +104,11 @@ def _without_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "draw_curves", lambda _metrics, _png: None)
 
 
-def stop_in(step: int) -> Callable[[nn.Module, Lengths], StepLoss]:
-    taken = iter(range(1, 100))
-
-    def loss(trained: nn.Module, batch: Lengths) -> StepLoss:
-        if next(taken) == step:
+def stop_in(step: int) -> Loss:
+    def loss(trained: nn.Module, batch: Lengths, now: int, shares: Shares) -> StepLoss:
+        if now == step:
             os.kill(os.getpid(), signal.SIGTERM)
-        return StepLoss(trained(torch.ones(1, 1)).square().sum())
+        return one_part(trained(torch.ones(1, 1)).square().sum())
 
     return loss
 
@@ -149,7 +156,7 @@ def test_a_resumed_run_adds_its_sessions_up(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("_without_pages")
 def test_a_failed_run_says_of_what_and_a_damaged_record_stops_no_training(tmp_path: Path) -> None:
     with pytest.raises(TrainingError):
-        train(tmp_path, lambda trained, _: StepLoss(trained(torch.ones(1, 1)).sum() * torch.nan))
+        train(tmp_path, lambda trained, *_: one_part(trained(torch.ones(1, 1)).sum() * torch.nan))
     assert read_run(tmp_path)["state"].startswith("failed: Training stopped at step 1")
     (tmp_path / "run.json").write_text('{"sessions": [')
     assert train(tmp_path).step == 6

@@ -19,7 +19,8 @@ from eeg_tokenizer.meter import TIMED
 from eeg_tokenizer.metrics import last_record, read_metrics
 from eeg_tokenizer.plots import draw_curves, read_curves
 from eeg_tokenizer.schedule import adamw, learning_rate
-from eeg_tokenizer.training import Outcome, Plan, StepLoss, TrainingError, fit
+from eeg_tokenizer.step import Objective, Shares, StepLoss
+from eeg_tokenizer.training import Outcome, Plan, TrainingError, fit
 from eeg_tokenizer.vqnsp import TOKENIZER_SIZES, VQNSP
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -48,27 +49,50 @@ class Numbers:
     def to(self, device: torch.device) -> Numbers:
         return Numbers(self.values.to(device))
 
+    def split(self, n: int) -> list[Numbers]:
+        return [Numbers(part) for part in self.values.tensor_split(n)]
+
 
 def batches(first: int, end: int) -> Generator[Numbers, None, None]:
     for step in range(first, end):
         yield Numbers(torch.from_numpy(np.random.default_rng(step).standard_normal((8, 3), dtype=np.float32)))
 
 
-def loss_of(model: nn.Module, batch: Numbers) -> StepLoss:
-    error = (model(batch.values) - batch.values.sum(1, keepdim=True)).square().mean()
-    return StepLoss(error, {"error": error.detach()}, {"accuracy": 0.5})
+Loss = Callable[[nn.Module, Numbers, int, Shares], StepLoss]
 
 
-def train(run: Path, plan: Plan = PLAN, loss: Callable[[nn.Module, Numbers], StepLoss] = loss_of) -> Outcome:
+def loss_of(model: nn.Module, batch: Numbers, step: int, shares: Shares) -> StepLoss:
+    """Two parts, whose means go over different numbers of rows."""
+    error = (model(batch.values) - batch.values.sum(1, keepdim=True)).square()
+    chosen = batch.values[:, :1] > 0.3
+    some = (error * chosen).sum() / chosen.sum().clamp_min(1)
+    loss = error.mean() * shares["error"] + some * shares["some"]
+    return StepLoss(loss, {"error": error.mean(), "some": some}, {"accuracy": chosen.float().mean()})
+
+
+def counts(batch: Numbers, step: int) -> dict[str, Tensor]:
+    n = torch.tensor(len(batch))
+    return {"error": n, "some": (batch.values[:, 0] > 0.3).sum(), "accuracy": n}
+
+
+def train(
+    run: Path,
+    plan: Plan = PLAN,
+    loss: Loss = loss_of,
+    *,
+    drop: float = 0.5,
+    learn: Callable[[list[Any]], dict[str, float]] | None = None,
+    held_out: Callable[[nn.Module], float] = lambda bare: float(bare(torch.ones(1, 3))),
+) -> Outcome:
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.5), nn.Linear(8, 1))
+    model = nn.Sequential(nn.Linear(3, 8), nn.Dropout(drop), nn.Linear(8, 1))
     run.mkdir(exist_ok=True)
     return fit(
         model,
         adamw(model, betas=(0.9, 0.99), weight_decay=0.01),
         batches=batches,
-        loss_of=loss,
-        evaluate=lambda bare: {"loss": float(bare(torch.ones(1, 3)))},
+        objective=Objective(loss, counts, learn),
+        evaluate=lambda bare: {"loss": held_out(bare), "bands": {"alpha": math.nan}},
         plan=plan,
         place=Place(torch.device("cpu")),
         run=run,
@@ -92,13 +116,11 @@ def weights(run: Path) -> bytes:
     return (run / "model.safetensors").read_bytes()
 
 
-def stop_at(step: int, number: signal.Signals) -> Callable[[nn.Module, Numbers], StepLoss]:
-    taken = iter(range(1, 100))
-
-    def loss(model: nn.Module, batch: Numbers) -> StepLoss:
-        if next(taken) == step:
+def stop_at(step: int, number: signal.Signals) -> Loss:
+    def loss(model: nn.Module, batch: Numbers, now: int, shares: Shares) -> StepLoss:
+        if now == step:
             os.kill(os.getpid(), number)
-        return loss_of(model, batch)
+        return loss_of(model, batch, now, shares)
 
     return loss
 
@@ -135,13 +157,14 @@ def test_every_step_has_one_record_and_every_fifth_a_checkpoint(tmp_path: Path) 
     written = list(read_metrics(tmp_path / "metrics.jsonl"))
     assert [record["step"] for record in written] == list(range(1, 13))
     for record in written:
-        assert record["parts"]["error"] == record["loss"]
-        assert record["accuracy"] == 0.5
+        assert record["loss"] == pytest.approx(record["parts"]["error"] + record["parts"]["some"])
+        assert 0 <= record["accuracy"] <= 1
         expected = learning_rate(record["step"] - 1, steps=12, peak=0.05, floor=0.01, warmup_steps=3)
         assert record["lr"] == pytest.approx(expected)
         assert record["grad_norm"] > 0
         assert record["samples_per_s"] > 0
     assert [record["step"] for record in written if "held_out" in record] == [5, 10, 12]
+    assert written[4]["held_out"]["bands"] == {"alpha": None}  # what is not finite has no place in JSON
     assert written[0]["windows"] == {"training": 8}
     assert last_record(tmp_path / "metrics.jsonl") == outcome.record == written[-1]
     assert sorted(path.name[-2:] for path in (tmp_path / "checkpoints").iterdir()) == ["10", "12"]
@@ -181,24 +204,109 @@ def test_records_after_the_last_checkpoint_and_half_lines_are_written_anew(tmp_p
     assert records(tmp_path / "run") == records(tmp_path / "undisturbed")
 
 
-@pytest.mark.parametrize("broken", ["loss", "gradient"])
-def test_numbers_that_are_not_finite_stop_the_run_and_keep_the_last_checkpoint(tmp_path: Path, broken: str) -> None:
-    taken = iter(range(1, 100))
+def poisoned(steps: range, broken: str, healthy: Loss = loss_of) -> Loss:
+    """Return a loss whose batches of these steps are poison."""
 
-    def loss(model: nn.Module, batch: Numbers) -> StepLoss:
-        good = loss_of(model, batch)
-        if next(taken) < 8:
+    def loss(model: nn.Module, batch: Numbers, step: int, shares: Shares) -> StepLoss:
+        good = healthy(model, batch, step, shares)
+        if step not in steps:
             return good
         # The square root at 0 is finite, its slope is not.
-        return StepLoss(good.loss * math.nan if broken == "loss" else (good.loss * 0).sqrt())
+        part = good.parts["error"]
+        bad = {"loss": part * math.nan, "gradient": (part * 0).sqrt()}[broken]
+        return replace(good, loss=bad, parts={**good.parts, "error": bad})
 
-    with pytest.raises(TrainingError, match=r"at step 8: expected finite numbers, found .*nan"):
-        train(tmp_path, loss=loss)
-    last = checkpoint.latest_step(tmp_path)
-    assert last is not None
-    assert last.name == "step-000000005"
-    assert [record["step"] for record in records(tmp_path)] == list(range(1, 8))
-    assert all(tensor.isfinite().all() for tensor in checkpoint.load_weights(last).values())
+    return loss
+
+
+@pytest.mark.usefixtures("without_curves")
+@pytest.mark.parametrize("broken", ["loss", "gradient"])
+def test_a_poisoned_batch_is_skipped_and_counted(tmp_path: Path, broken: str) -> None:
+    train(tmp_path / "short", replace(PLAN, steps=12, checkpoint_every=5), stop_at(5, signal.SIGTERM))
+    states: list[int] = []
+    hook = register_optimizer_step_pre_hook(lambda *_: states.append(1))
+    try:
+        outcome = train(tmp_path / "run", loss=poisoned(range(6, 11), broken))
+    finally:
+        hook.remove()
+    assert len(states) == 7  # of 12 steps
+    written = records(tmp_path / "run")
+    assert [record.get("skipped") for record in written] == [None] * 5 + [1, 2, 3, 4, 5, 5, 5]
+    assert written[7]["not_finite"] == (["loss", "error", "grad_norm"] if broken == "loss" else ["grad_norm"])
+    assert "loss" not in written[7]
+    for name in ("model", "optimizer"):  # nothing was learned between steps 5 and 10
+        tensors = [
+            (tmp_path / run / "checkpoints" / step / f"{name}.safetensors").read_bytes()
+            for run, step in (("short", "step-000000005"), ("run", "step-000000010"))
+        ]
+        assert tensors[0] == tensors[1]
+    assert outcome.record["loss"] == written[-1]["loss"]
+
+    train(tmp_path / "resumed", loss=poisoned(range(6, 11), broken, stop_at(8, signal.SIGTERM)))
+    train(tmp_path / "resumed", loss=poisoned(range(6, 11), broken))
+    assert records(tmp_path / "resumed") == written
+    assert weights(tmp_path / "resumed") == weights(tmp_path / "run")
+
+
+@pytest.mark.usefixtures("without_curves")
+def test_what_gradients_do_not_teach_is_learned_from_whole_good_steps_alone(tmp_path: Path) -> None:
+    lessons: list[list[Any]] = []
+
+    def loss(model: nn.Module, batch: Numbers, step: int, shares: Shares) -> StepLoss:
+        return replace(poisoned(range(6, 8), "loss")(model, batch, step, shares), lesson=(step, len(batch)))
+
+    def learn(of_step: list[Any]) -> dict[str, float]:
+        lessons.append(of_step)
+        return {"taught": 1.0}
+
+    train(tmp_path, replace(PLAN, accumulate=2), loss, learn=learn)
+    assert lessons == [[(step, 4), (step, 4)] for step in (1, 2, 3, 4, 5, 8, 9, 10, 11, 12)]
+    assert [record.get("taught") for record in records(tmp_path)] == [1.0] * 5 + [None] * 2 + [1.0] * 5
+
+
+@pytest.mark.usefixtures("without_curves")
+def test_a_run_that_went_astray_is_stopped_and_keeps_its_last_good_checkpoint(tmp_path: Path) -> None:
+    plan = replace(PLAN, most_skipped=3)
+    for _ in range(2):  # also where it is resumed
+        with pytest.raises(TrainingError, match=r"at step 10: .*found 4 steps in a row.*: loss, error, grad_norm"):
+            train(tmp_path, plan, poisoned(range(7, 100), "loss"))
+        last = checkpoint.latest_step(tmp_path)
+        assert last is not None
+        assert last.name == "step-000000005"
+        assert [record["step"] for record in records(tmp_path)] == list(range(1, 11))
+        assert all(tensor.isfinite().all() for tensor in checkpoint.load_weights(last).values())
+
+
+@pytest.mark.usefixtures("without_curves")
+def test_parts_of_a_batch_teach_what_the_whole_does(tmp_path: Path) -> None:
+    for accumulate in (1, 3):
+        train(tmp_path / str(accumulate), replace(PLAN, accumulate=accumulate), drop=0.0)
+    whole, parts = (records(tmp_path / run) for run in "13")
+    for one, other in zip(whole, parts, strict=True):
+        assert other["parts"] == pytest.approx(one["parts"], rel=1e-5)
+        assert other["accuracy"] == pytest.approx(one["accuracy"])
+        assert other["grad_norm"] == pytest.approx(one["grad_norm"], rel=1e-4)
+
+
+@pytest.mark.usefixtures("without_curves")
+def test_the_last_checkpoints_and_the_best_are_kept(tmp_path: Path) -> None:
+    losses = {2: 3.0, 4: math.nan, 6: 1.0, 8: 2.0, 10: 1.5, 12: 2.5}
+    plan = replace(PLAN, checkpoint_every=2, keep=3, keep_best=True)
+    scored: list[float] = []
+
+    def held_out(_: nn.Module) -> float:
+        scored.append(losses[2 * len(scored) + 2])
+        return scored[-1]
+
+    train(tmp_path, plan, held_out=held_out)
+    kept = [f"step-{step:09d}" for step in (8, 10, 12)]
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == kept
+    best = checkpoint.load_config(tmp_path / "best")
+    assert (best["model"], best["best"]["step"], best["best"]["held_out"]["loss"]) == ("toy", 6, 1.0)
+
+    train(tmp_path / "six", replace(plan, keep_best=False), stop_at(6, signal.SIGTERM))
+    sixth = checkpoint.load_weights(tmp_path / "six" / "checkpoints" / kept[0].replace("8", "6"))
+    assert all(torch.equal(value, sixth[name]) for name, value in checkpoint.load_weights(tmp_path / "best").items())
 
 
 @pytest.mark.usefixtures("without_curves")

@@ -62,7 +62,7 @@ def test_padding_changes_nothing(shapes: list[tuple[int, int]], seed: int) -> No
     windows = _windows(shapes, seed)
     mixed = collate(windows)
     codes = _codes(mixed)
-    mask = random_mask(mixed.valid, 0.5, torch.Generator().manual_seed(seed))
+    mask = random_mask(mixed.valid, 0.5, window=mixed.window, seed=seed)
     logits = MODEL.logits(mixed, mask)
     together = MODEL(mixed, codes, mask)
     nats: dict[str, list[Tensor]] = {"masked": [], "complement": []}
@@ -84,7 +84,7 @@ def test_padding_changes_nothing(shapes: list[tuple[int, int]], seed: int) -> No
 @torch.no_grad()
 def test_each_pass_sees_nothing_of_what_it_predicts() -> None:
     batch = collate(_windows([(4, 3)], seed=0))
-    mask = random_mask(batch.valid, 0.5, torch.Generator().manual_seed(0))
+    mask = random_mask(batch.valid, 0.5, window=batch.window, seed=0)
     masked_pass, complement_pass = (
         MODEL.head(MODEL.backbone(batch.patches, batch.channel, batch.time, None, hidden)[:, 1:])
         for hidden in (mask, ~mask)
@@ -97,7 +97,7 @@ def test_each_pass_sees_nothing_of_what_it_predicts() -> None:
 def test_loss_and_accuracy() -> None:
     batch = collate(_windows([(4, 3), (2, 2)], seed=1))
     codes = _codes(batch)
-    mask = random_mask(batch.valid, 0.5, torch.Generator().manual_seed(1))
+    mask = random_mask(batch.valid, 0.5, window=batch.window, seed=1)
     with torch.no_grad():
         logits = MODEL.logits(batch, mask)
     has_code = codes >= 0
@@ -111,14 +111,14 @@ def test_loss_and_accuracy() -> None:
 
 def test_missing_codes_and_padding_get_no_gradient() -> None:
     batch = collate(_windows([(4, 3), (2, 2)], seed=1))
-    mask = random_mask(batch.valid, 0.5, torch.Generator().manual_seed(1))
+    mask = random_mask(batch.valid, 0.5, window=batch.window, seed=1)
     garbage = torch.where(batch.valid, _codes(batch), 7)  # codes that someone left at padding
     torch.testing.assert_close(MODEL(batch, garbage, mask), MODEL(batch, _codes(batch), mask))
 
 
 def test_a_batch_without_any_code_has_no_loss() -> None:
     batch = collate(_windows([(2, 2)], seed=1))
-    out = MODEL(batch, torch.full_like(_codes(batch), -1), random_mask(batch.valid, 0.5, torch.Generator()))
+    out = MODEL(batch, torch.full_like(_codes(batch), -1), random_mask(batch.valid, 0.5, window=batch.window, seed=0))
     assert out.loss.item() == 0
     assert out.accuracy.item() == 0
 
@@ -126,7 +126,7 @@ def test_a_batch_without_any_code_has_no_loss() -> None:
 def test_every_weight_gets_a_gradient() -> None:
     model = _model(replace(SMALL, cls_position="slot_0"))
     batch = collate(_windows([(4, 3), (2, 2)], seed=1))
-    mask = random_mask(batch.valid, 0.5, torch.Generator().manual_seed(1))
+    mask = random_mask(batch.valid, 0.5, window=batch.window, seed=1)
     parameters = dict(model.named_parameters())
     gradients = torch.autograd.grad(model(batch, _codes(batch), mask).loss, list(parameters.values()))
     assert all(gradient.any() and torch.isfinite(gradient).all() for gradient in gradients)
@@ -154,7 +154,7 @@ def test_official_states_of_our_own_models() -> None:
     state = model.to_official()
     loaded = MaskedModel.from_official(state).eval()
     batch = collate(_windows([(3, 2), (1, 1)], seed=1))
-    mask = random_mask(batch.valid, 0.5, torch.Generator().manual_seed(1))
+    mask = random_mask(batch.valid, 0.5, window=batch.window, seed=1)
     assert loaded.config == model.config
     assert torch.equal(loaded.logits(batch, mask), model.logits(batch, mask))
     assert state["projection_head.0.weight"].shape == (100, 100)

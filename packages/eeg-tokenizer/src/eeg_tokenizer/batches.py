@@ -64,6 +64,19 @@ class Batch:
         """Return the same batch in page-locked memory, from which a GPU copies on its own."""
         return self._each(Tensor.pin_memory)
 
+    def split(self, n: int) -> list[Batch]:
+        """Return the windows in `n` parts of nearly equal numbers, in order, each padded to its own longest only."""
+        sizes = [len(part) for part in np.array_split(np.arange(len(self)), n) if len(part)]
+        if len(sizes) == 1:
+            return [self]
+        lengths = self.valid.sum(1)
+        first, parts = 0, []
+        for size in sizes:
+            rows, longest = slice(first, first + size), int(lengths[first : first + size].max())
+            parts.append(self._each(lambda x, r=rows, n=longest: x[r, :n] if x.dim() > 1 else x[r]))  # type: ignore[misc]
+            first += size
+        return parts
+
     def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
         return Batch(
             patches=change(self.patches),

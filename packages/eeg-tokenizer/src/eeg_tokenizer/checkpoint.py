@@ -4,8 +4,10 @@ A run's directory:
 
     config.json          what the model is, and the options of the run
     model.safetensors    the weights of the latest checkpoint
+    recordings.json      the recordings that the run began with, and the checksum of each
     metrics.jsonl        one JSON object a step
     curves.png           drawn at the end
+    best/                config.json and model.safetensors of the checkpoint with the lowest held-out loss
     checkpoints/step-000000100/{config.json, model.safetensors, optimizer.safetensors, state.json}
 """
 
@@ -16,6 +18,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +27,10 @@ import safetensors.torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from eeg_tokenizer.sharding import divided_like, whole
+
 KEPT = 2
+BEST = "best"
 _CONFIG, _MODEL, _OPTIMIZER, _STATE = "config.json", "model.safetensors", "optimizer.safetensors", "state.json"
 
 
@@ -43,14 +49,25 @@ def save_model(folder: Path, model: nn.Module, config: Mapping[str, Any]) -> Non
         OSError: no space, no permission; what was there before stays.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    _replace(folder / _MODEL, safetensors.torch.save(_on_cpu(model.state_dict())))
+    save_weights(folder, whole(model.state_dict()), config)
+
+
+def save_weights(folder: Path, weights: Mapping[str, Tensor], config: Mapping[str, Any]) -> None:
+    """Write whole tensors as `save_model` does."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _replace(folder / _MODEL, safetensors.torch.save(dict(weights)))
     save_config(folder, config)
 
 
 def save_config(folder: Path, config: Mapping[str, Any]) -> None:
     """Write `config.json` into `folder` by one rename."""
-    folder.mkdir(parents=True, exist_ok=True)
-    _replace(folder / _CONFIG, json.dumps(config, indent=2, allow_nan=False).encode())
+    save_document(folder / _CONFIG, config)
+
+
+def save_document(path: Path, document: Mapping[str, Any]) -> None:
+    """Write a JSON object by one rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _replace(path, json.dumps(document, indent=2, allow_nan=False).encode())
 
 
 def load_config(folder: Path) -> dict[str, Any]:
@@ -99,19 +116,57 @@ def content_hash(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def save_step(run: Path, step: int, model: nn.Module, optimizer: Optimizer, config: Mapping[str, Any]) -> Path:
-    """Write the checkpoint of a step, make it the run's latest model, and remove all but the last two.
+@dataclass(frozen=True)
+class Progressed:
+    """How far a run has come: steps done, those of them that were skipped, and those skipped in a row at the end."""
+
+    step: int
+    skipped: int = 0
+    in_a_row: int = 0
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The whole tensors of a model and its optimizer, on the CPU, named after the model's parameters."""
+
+    weights: dict[str, Tensor]
+    optimizer: dict[str, Tensor]
+
+
+def snapshot(model: nn.Module, optimizer: Optimizer) -> Snapshot:
+    """Return the tensors to save; all processes call it together where the model is sharded."""
+    return Snapshot(whole(model.state_dict()), _optimizer_tensors(model, optimizer))
+
+
+def save_best(run: Path, weights: Mapping[str, Tensor], config: Mapping[str, Any]) -> None:
+    """Write the run's best weights so far into `best`, a directory that loads like a run.
+
+    Raises:
+        SaveError: no space, no permission; all checkpoints stay whole.
+    """
+    try:
+        save_weights(run / BEST, weights, config)
+    except OSError as error:
+        raise SaveError(
+            f"Cannot save the best weights in {run / BEST}: expected room and permission to write, found {error}. "
+            "The checkpoints are kept; free some space and repeat the command with --resume."
+        ) from error
+
+
+def save_step(run: Path, done: Progressed, tensors: Snapshot, config: Mapping[str, Any], *, keep: int = KEPT) -> Path:
+    """Write the checkpoint of a step, make it the run's latest model, and remove all but the last `keep`.
 
     Raises:
         SaveError: no space, no permission; the checkpoint before stays whole.
     """
+    step = done.step
     folder = run / "checkpoints" / f"step-{step:09d}"
     beside = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(beside, ignore_errors=True)
     try:
-        save_model(beside, model, config)
-        _replace(beside / _OPTIMIZER, safetensors.torch.save(_optimizer_tensors(model, optimizer)))
-        _replace(beside / _STATE, json.dumps({"step": step}).encode())
+        save_weights(beside, tensors.weights, config)
+        _replace(beside / _OPTIMIZER, safetensors.torch.save(tensors.optimizer))
+        _replace(beside / _STATE, json.dumps(asdict(done)).encode())
         shutil.rmtree(folder, ignore_errors=True)
         beside.rename(folder)
         _sync_folder(folder.parent)
@@ -122,7 +177,7 @@ def save_step(run: Path, step: int, model: nn.Module, optimizer: Optimizer, conf
             f"Cannot save step {step} in {folder}: expected room and permission to write, found {error}. "
             "A checkpoint before is kept; free some space and repeat the command with --resume."
         ) from error
-    for old in _steps(run)[:-KEPT]:
+    for old in _steps(run)[:-keep]:
         shutil.rmtree(old)
     return folder
 
@@ -138,8 +193,8 @@ def latest_step(run: Path) -> Path | None:
     return steps[-1] if steps else None
 
 
-def load_step(folder: Path, model: nn.Module, optimizer: Optimizer) -> int:
-    """Put model and optimizer back as they were, and return the step.
+def load_step(folder: Path, model: nn.Module, optimizer: Optimizer) -> Progressed:
+    """Put model and optimizer back as they were, and return how far the run had come.
 
     Raises:
         CheckpointError: files absent or damaged, or tensors that this model does not have.
@@ -152,10 +207,18 @@ def load_step(folder: Path, model: nn.Module, optimizer: Optimizer) -> int:
     for index, parameter in enumerate(parameters):
         prefix = f"{names[id(parameter)]}:"
         state[index] = {
-            key.removeprefix(prefix): value.clone() for key, value in named.items() if key.startswith(prefix)
+            key.removeprefix(prefix): divided_like(value.clone(), parameter)
+            for key, value in named.items()
+            if key.startswith(prefix)
         }
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    return int(json.loads((folder / _STATE).read_bytes())["step"])
+    try:
+        return Progressed(**json.loads((folder / _STATE).read_bytes()))
+    except (OSError, ValueError, TypeError) as error:
+        raise CheckpointError(
+            f"Cannot read {folder / _STATE}: expected the step that the checkpoint is of, found {error}. "
+            f"Remove {folder} to go on from the checkpoint before."
+        ) from error
 
 
 def load_into(model: nn.Module, weights: Mapping[str, Tensor], source: Path) -> None:
@@ -177,20 +240,16 @@ def load_into(model: nn.Module, weights: Mapping[str, Tensor], source: Path) -> 
             f"Cannot load the weights in {source}: expected the {len(own)} tensors of this model, "
             f"found {'; '.join(sorted(wrong))}. Give the checkpoint of a model with the same configuration."
         )
-    model.load_state_dict(dict(weights))
+    model.load_state_dict({name: divided_like(value, own[name]) for name, value in weights.items()})
 
 
 def _steps(run: Path) -> list[Path]:
     return sorted((run / "checkpoints").glob("step-*"))
 
 
-def _on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-
-
 def _optimizer_tensors(model: nn.Module, optimizer: Optimizer) -> dict[str, Tensor]:
     """Name the optimizer's tensors after the parameters, so that the order of the groups does not matter."""
-    return _on_cpu(
+    return whole(
         {
             f"{name}:{key}": value
             for name, parameter in model.named_parameters()

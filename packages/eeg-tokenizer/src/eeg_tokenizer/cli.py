@@ -72,7 +72,14 @@ def train(
     checkpoint_every: Annotated[
         int | None, typer.Option(min=1, help="Steps.  [default: a fifth of all, at most 1000]")
     ] = None,
+    accumulate: Annotated[
+        int, typer.Option(min=1, help="Parts in which a process takes its share of a batch; less memory, same result.")
+    ] = 1,
+    keep: Annotated[int, typer.Option(min=1, help="Last checkpoints to keep, beside the best one.")] = 2,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the output directory.")] = False,
+    allow_inexact: Annotated[
+        bool, typer.Option("--allow-inexact", help="Resume though store, machine, processes or options have changed.")
+    ] = False,
     device: Device = "auto",
     precision: Precision = None,
     compiled: Compiled = None,
@@ -98,6 +105,9 @@ def train(
         recompute=recompute,
         recipe=recipe,
         changes=tuple(changes or ()),
+        allow_inexact=allow_inexact,
+        accumulate=accumulate,
+        keep=keep,
     )
     result = _run(lambda: train_tokenizer(options))
     if result.summary:
@@ -143,17 +153,21 @@ def _report(summary: dict[str, Any], text: str, *, as_json: bool) -> None:
 
 
 def _trained(summary: dict[str, Any]) -> str:
-    lines = [f"Tokenizer in {summary['output']}: {summary['steps']} steps, loss {summary['loss']:.4f}."]
+    lines = [f"Tokenizer in {summary['output']}: {summary['steps']} steps, loss {_number(summary['loss'])}."]
     if summary["stopped_by"]:
         lines[0] += f" Stopped by {summary['stopped_by']}; go on with --resume."
     held_out = summary["held_out"]
     if held_out:
         lines.append(
-            f"Held-out subjects: loss {held_out['loss']:.4f}, {held_out['codes_in_use']} of {summary['n_codes']} codes "
-            f"in use, perplexity {held_out['perplexity']:.1f}."
+            f"Held-out subjects: loss {_number(held_out['loss'])}, {held_out['codes_in_use']} of "
+            f"{summary['n_codes']} codes in use, perplexity {held_out['perplexity']:.1f}."
         )
         lines += [_by_band(name, ratios) for name, ratios in held_out["vs_mean"].items()]
     return "\n".join(lines)
+
+
+def _number(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.4f}"
 
 
 def _by_band(name: str, ratios: dict[str, float]) -> str:

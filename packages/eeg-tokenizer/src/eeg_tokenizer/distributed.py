@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch import Tensor
 
 
 class DeviceError(ValueError):
@@ -78,10 +81,30 @@ def wait_for_all(place: Place) -> None:
         dist.barrier()
 
 
-def mean_over_ranks(values: Mapping[str, float], place: Place) -> dict[str, float]:
-    """Average each number over the processes; every process must call it with the same names."""
+def sum_over_ranks(values: Mapping[str, Tensor], place: Place) -> dict[str, Tensor]:
+    """Add up each scalar over the processes; every process must call it with the same names in the same order."""
     if place.world_size == 1:
         return dict(values)
-    total = torch.tensor(list(values.values()), dtype=torch.float64, device=place.device)
+    total = torch.stack([value.to(place.device, torch.float64) for value in values.values()])
     dist.all_reduce(total)
-    return dict(zip(values, (total / place.world_size).tolist(), strict=True))
+    return dict(zip(values, total.unbind(), strict=True))
+
+
+def mean_over_ranks(values: Mapping[str, float], place: Place) -> dict[str, float]:
+    """Average each number over the processes; every process must call it with the same names."""
+    total = sum_over_ranks({name: torch.tensor(value, dtype=torch.float64) for name, value in values.items()}, place)
+    return {name: float(value) / place.world_size for name, value in total.items()}
+
+
+def from_first(value: Any, place: Place) -> Any:
+    """Return the first process's `value`, which JSON can hold, in every process."""
+    if place.world_size == 1:
+        return value
+    text = json.dumps(value).encode()
+    length = torch.tensor(len(text), device=place.device)
+    dist.broadcast(length, src=0)
+    message = torch.zeros(int(length), dtype=torch.uint8, device=place.device)
+    if place.rank == 0:
+        message.copy_(torch.frombuffer(bytearray(text), dtype=torch.uint8))
+    dist.broadcast(message, src=0)
+    return json.loads(bytes(message.tolist()))

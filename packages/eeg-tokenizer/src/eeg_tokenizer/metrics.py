@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
+
+from eeg_tokenizer.checkpoint import SaveError
 
 
 class MetricsLog:
@@ -23,9 +26,20 @@ class MetricsLog:
         self._file = path.open("a", encoding="utf-8", buffering=1)
 
     def write(self, record: Mapping[str, Any]) -> None:
-        """Append one record. NaN and infinities are not JSON and are refused."""
-        if self._file is not None:
+        """Append one record. NaN and infinities are not JSON and are refused.
+
+        Raises:
+            SaveError: no space; the file keeps the records before.
+        """
+        if self._file is None:
+            return
+        try:
             self._file.write(json.dumps(record, allow_nan=False) + "\n")
+        except OSError as error:
+            raise SaveError(
+                f"Cannot write the record of step {record['step']} in {self._file.name}: expected room, found {error}. "
+                "The last checkpoint is kept; free some space and repeat the command with --resume."
+            ) from error
 
     def __enter__(self) -> Self:
         return self
@@ -34,7 +48,8 @@ class MetricsLog:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._file is not None:
-            self._file.close()
+            with suppress(OSError):  # of a full disk, which `write` has told of
+                self._file.close()
 
 
 def read_metrics(path: Path) -> Iterator[dict[str, Any]]:
@@ -46,12 +61,15 @@ def read_metrics(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def last_record(path: Path) -> dict[str, Any]:
-    """Return the newest record of a run with the newest held-out scores, or nothing where no step was taken."""
+    """Return the newest record of a run with the newest held-out scores, or nothing where no step was taken.
+
+    Where steps were skipped at the end, their loss is that of the step before them.
+    """
     newest: dict[str, Any] = {}
     held_out: dict[str, Any] = {}
     if path.exists():
         for record in read_metrics(path):
-            newest = record
+            newest = {**newest, **record} if "not_finite" in record else record
             held_out = record.get("held_out", held_out)
     return {**newest, "held_out": held_out} if held_out else newest
 

@@ -3,28 +3,50 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from eeg_tokenizer.backbone import valid_or_none
 from eeg_tokenizer.bands import BandScores
 from eeg_tokenizer.batches import Batch
 from eeg_tokenizer.spectrum import spectrum_targets
-from eeg_tokenizer.training import StepLoss
+from eeg_tokenizer.step import Objective, Shares, StepLoss
 from eeg_tokenizer.vqnsp import VQNSP
 
 
-def vqnsp_loss(vqnsp: VQNSP) -> Callable[[nn.Module, Batch], StepLoss]:
-    """Return the loss of a batch, with how many codes the last batches used."""
+def vqnsp_objective(vqnsp: VQNSP) -> Objective[Batch]:
+    """Return what a tokenizer learns: by gradients the loss, and its codebook from the vectors of every step."""
 
-    def loss_of(model: nn.Module, batch: Batch) -> StepLoss:
+    def loss(model: nn.Module, batch: Batch, _step: int, shares: Shares) -> StepLoss:
         out = model(batch)  # `vqnsp`, or what wraps it
-        usage = vqnsp.quantizer.codebook_usage()
-        return StepLoss(out.loss, out.parts, {"codes_in_use": usage.in_use, "perplexity": usage.perplexity})
+        weighted = torch.stack([part * shares[name] for name, part in out.parts.items()]).sum()
+        return StepLoss(weighted, out.parts, lesson=(out.units[batch.valid], out.codes[batch.valid]))
 
-    return loss_of
+    def counts(batch: Batch, _step: int) -> Mapping[str, Tensor]:
+        return dict.fromkeys(("commitment", *vqnsp.config.targets.widths), batch.valid.sum())
+
+    def learn(lessons: list[tuple[Tensor, Tensor]]) -> Mapping[str, float]:
+        units, codes = (torch.cat(each) for each in zip(*lessons, strict=True))
+        vqnsp.quantizer.learn(units, codes)
+        usage = vqnsp.quantizer.codebook_usage()
+        return {"codes_in_use": usage.in_use, "perplexity": usage.perplexity}
+
+    return Objective(loss, counts, learn)
+
+
+@torch.no_grad()
+def start_codebook(model: VQNSP, batches: Iterable[Batch], seed: int) -> None:
+    """Set the codes by k-means over the vectors of some batches, the same batches on all processes."""
+    parts = []
+    for batch in batches:
+        valid = valid_or_none(batch.valid)
+        parts.append(model.code_vectors(batch, valid)[batch.valid])
+    units = F.normalize(torch.cat(parts).float(), dim=-1)
+    model.quantizer.start(units, torch.Generator().manual_seed(seed))
 
 
 @torch.no_grad()

@@ -19,11 +19,15 @@ RECENT_BATCHES = 100
 
 
 class Quantized(NamedTuple):
-    """Vectors (B, N, W) with the gradient of their input, codes (B, N) with -1 at padding, and the commitment loss."""
+    """Vectors (B, N, W) with the gradient of their input, codes (B, N) with -1 at padding, and the commitment loss.
+
+    `units` (B, N, W) are the input at unit length, without gradient: what the codebook learns from.
+    """
 
     vectors: Tensor
     codes: Tensor
     loss: Tensor
+    units: Tensor
 
 
 class CodebookUsage(NamedTuple):
@@ -36,13 +40,13 @@ class CodebookUsage(NamedTuple):
 class NormEMAQuantizer(nn.Module):
     """A codebook of unit vectors that follows the encoder by an exponential moving average.
 
-    The first batch in training sets the codes by k-means over the samples of all processes, and every later batch moves
-    them by statistics summed over all processes, so that all processes hold the same codebook. `usage` (K,) is the
-    moving average of how often a code is chosen in a training batch; unlike in the official code evaluation leaves it.
+    `start` sets the codes by k-means, and `learn` moves them after every step, by statistics summed over all processes,
+    so that all processes hold the same codebook. `forward` changes nothing: parts of a batch are learned from together,
+    and a step that is thrown away leaves no trace. `usage` (K,) is the moving average of how often a code is chosen in
+    a step.
 
     A code that none of the last `revive_after` x K vectors chose takes the place of one of the batch's; with None it
-    stays where it is for good, as in the official code (docs/decisions/codebook.md). Without `shared_start` k-means
-    sees the samples of the first process alone.
+    stays where it is for good, as in the official code (docs/decisions/codebook.md).
     """
 
     codebook: Tensor
@@ -58,38 +62,30 @@ class NormEMAQuantizer(nn.Module):
         decay: float = 0.99,
         commitment: float = 1.0,
         revive_after: int | None = None,
-        shared_start: bool = True,
     ) -> None:
         super().__init__()
         self.decay = decay
         self.commitment = commitment
         self.revive_after = revive_after
-        self.shared_start = shared_start
         self.register_buffer("codebook", torch.zeros(n_codes, code_width))
         self.register_buffer("usage", torch.zeros(n_codes))
         self.register_buffer("started", torch.tensor(False))
         self.register_buffer("idle", torch.zeros(n_codes))  # vectors since the code was chosen
 
     def forward(self, z: Tensor, valid: Tensor | None) -> Quantized:
-        """Replace vectors (B, N, W) by their nearest codes; learn from the valid ones (B, N) when training.
+        """Replace vectors (B, N, W) by their nearest codes; `valid` (B, N) is False at padding.
 
         Raises:
-            RuntimeError: in evaluation, when the codebook was never set.
+            RuntimeError: when the codebook was never set.
         """
         z = F.normalize(z.to(self.codebook.dtype), dim=-1)
         flat = z.detach().flatten(0, -2)
         weight = torch.ones_like(flat[:, 0]) if valid is None else valid.flatten().to(flat.dtype)
-        if self.training and not self.started:
-            self.start(flat[weight.bool()])
         nearest = self._nearest(flat)
         vectors = F.embedding(nearest, self.codebook).view_as(z)
         error = (vectors - z).square().mean(-1).flatten()
         loss = self.commitment * (error * weight).sum() / weight.sum()
-        if self.training:
-            self._update(flat, nearest, weight)
-            if self.revive_after is not None:
-                self._revive(flat[weight.bool()], self.revive_after * len(self.idle))
-        return Quantized(z + (vectors - z).detach(), _codes(nearest, z, valid), loss)
+        return Quantized(z + (vectors - z).detach(), _codes(nearest, z, valid), loss, z.detach())
 
     @torch.no_grad()
     def encode(self, z: Tensor, valid: Tensor | None) -> Tensor:
@@ -103,16 +99,22 @@ class NormEMAQuantizer(nn.Module):
 
     @torch.no_grad()
     def start(self, samples: Tensor, generator: torch.Generator | None = None) -> None:
-        """Set the codes by k-means over unit vectors (V, W) of all processes; drawn with `generator` on the CPU."""
-        gathered = _gather(samples) if self.shared_start else samples
+        """Set the codes by k-means over unit vectors (V, W), those of the first process; `generator` is on the CPU."""
         if not _distributed() or dist.get_rank() == 0:
-            self.codebook.copy_(spherical_kmeans(gathered, len(self.codebook), generator))
+            self.codebook.copy_(spherical_kmeans(samples, len(self.codebook), generator))
         if _distributed():
             dist.broadcast(self.codebook, src=0)
         self.started.fill_(True)
 
+    @torch.no_grad()
+    def learn(self, units: Tensor, codes: Tensor) -> None:
+        """Learn from the valid vectors (V, W) of this process in a step, at unit length, and their codes (V,)."""
+        self._update(units, codes)
+        if self.revive_after is not None:
+            self._revive(units, self.revive_after * len(self.idle))
+
     def codebook_usage(self) -> CodebookUsage:
-        """Return how many codes were chosen in the last 100 training batches or so, and the perplexity over them."""
+        """Return how many codes were chosen in the last 100 steps or so, and the perplexity over them."""
         in_use = self.usage > (1 - self.decay) * self.decay**RECENT_BATCHES
         share = self.usage / self.usage.sum().clamp_min(1e-12)
         entropy = -torch.special.xlogy(share, share).sum()
@@ -123,11 +125,10 @@ class NormEMAQuantizer(nn.Module):
             raise RuntimeError("codes of an untrained tokenizer: expected a codebook, found none. Train it first.")
         return nearest_codes(flat, self.codebook)
 
-    @torch.no_grad()
-    def _update(self, flat: Tensor, codes: Tensor, weight: Tensor) -> None:
-        """Move each chosen code towards the mean of its vectors (V, W); the others stay."""
-        counts = torch.zeros_like(self.usage).index_add_(0, codes, weight)
-        sums = torch.zeros_like(self.codebook).index_add_(0, codes, flat * weight.unsqueeze(-1))
+    def _update(self, units: Tensor, codes: Tensor) -> None:
+        """Move each chosen code towards the mean of its vectors; the others stay."""
+        counts = torch.bincount(codes, minlength=len(self.usage)).to(self.usage.dtype)
+        sums = torch.zeros_like(self.codebook).index_add_(0, codes, units)
         if _distributed():
             dist.all_reduce(counts)
             dist.all_reduce(sums)
@@ -137,7 +138,6 @@ class NormEMAQuantizer(nn.Module):
         means = torch.where(counts.unsqueeze(-1) > 0, means, self.codebook)
         self.codebook.copy_(F.normalize(self.codebook.lerp(means, 1 - self.decay), dim=-1))
 
-    @torch.no_grad()
     def _revive(self, samples: Tensor, longest: int) -> None:
         """Put each code that more than `longest` vectors passed by onto one of the vectors (V, W) of all processes."""
         dead = self.idle > longest  # the same on all processes, like the counts

@@ -44,7 +44,8 @@ class TokenizerRecipe:
         phase_power: cosine and sine are multiplied by this power of the amplitude, so that the phase of a bin counts
             for as much as there is of it: 0 for all alike, 0.5 by amplitude, 1 by power. Nothing to an "angle".
         mean_start: whether the heads predict the mean spectrum from the first step.
-        shared_start: whether the codebook starts by k-means over the first batch of all processes, or of one.
+        shared_start: whether the codebook starts by k-means over windows spread over all of the data, whatever the
+            processes, or over the first batch of the first process.
         codebook_decay: of the moving average; None follows the rate: 1 - 200 lr, at least 0.5.
         revive_after: vectors for each code that pass by a code before it moves to one of them; None for never.
     """

@@ -17,13 +17,13 @@ from torch import nn
 from eeg_tokenizer import checkpoint
 from eeg_tokenizer.batches import Batch
 from eeg_tokenizer.compute import choose_compute
-from eeg_tokenizer.distributed import Place, join
+from eeg_tokenizer.distributed import Place, from_first, join
 from eeg_tokenizer.examples import save_examples
 from eeg_tokenizer.loader import BatchLoader, StoredWindows
-from eeg_tokenizer.objective import score, start_heads, vqnsp_loss
+from eeg_tokenizer.objective import score, start_codebook, start_heads, vqnsp_objective
 from eeg_tokenizer.page import write_page
 from eeg_tokenizer.recipes import TokenizerRecipe, recorded, tokenizer_recipe
-from eeg_tokenizer.run import RunError, start_run
+from eeg_tokenizer.run import RunError, fixed_recordings, place_of, recording_checksums, start_run
 from eeg_tokenizer.schedule import adamw
 from eeg_tokenizer.spectrum import SpectrumConfig
 from eeg_tokenizer.training import Outcome, Plan, fit
@@ -55,6 +55,9 @@ class TrainOptions:
         seed: of the weights, the batches and the held-out subjects.
         checkpoint_every: steps; None is a fifth of all, at most 1000.
         resume: go on with the run in `output`, if there is one.
+        allow_inexact: also where the store, the place or options are others than the run began with.
+        accumulate: parts in which a process takes its share of a batch, one after the other; less memory, same result.
+        keep: the last checkpoints that stay.
         device: "auto", "cpu" or "cuda".
         recipe: "improved" or "paper".
         changes: single fields of the recipe, each as `field=value`.
@@ -78,6 +81,9 @@ class TrainOptions:
     recompute: bool = False
     recipe: str = "improved"
     changes: tuple[str, ...] = ()
+    allow_inexact: bool = False
+    accumulate: int = 1
+    keep: int = checkpoint.KEPT
 
 
 @dataclass(frozen=True)
@@ -122,8 +128,14 @@ def train_tokenizer(options: TrainOptions) -> TrainResult:
         TrainingError: a loss that is not finite.
         OSError: the output cannot be written.
     """
-    store = Store.open(options.store)
     with join(options.device) as place:
+        store = fixed_recordings(
+            Store.open(options.store),
+            options.output,
+            place,
+            resume=options.resume,
+            allow_inexact=options.allow_inexact,
+        )
         size, recipe = _size_and_recipe(options, place)
         windows = cut_windows(store, stride_seconds=recipe.stride_s)
         training, held_out = hold_out(windows, share=HELD_OUT_SHARE, seed=options.seed)
@@ -138,16 +150,21 @@ def train_tokenizer(options: TrainOptions) -> TrainResult:
             "options": {**setup.lasting(), "recipe": options.recipe, **compute.recorded()},
             "recipe": recorded(recipe),
             "data": {"store_digest": data_digest(store)},
+            "place": place_of(place, accumulate=setup.plan.accumulate),
         }
         if place.writes:
-            start_run(options.output, config, resume=options.resume)
+            config = start_run(
+                options.output,
+                config,
+                resume=options.resume,
+                recordings=recording_checksums(store),
+                allow_inexact=options.allow_inexact,
+            )
             _log_start(setup, counts, place)
         torch.manual_seed(setup.plan.seed)
         model = VQNSP(setup.config).to(place.device)
         compute.prepare(model)
         stored = StoredWindows(store, training)
-        if recipe.mean_start:
-            start_heads(model, [batch.to(place.device) for batch in _spread(stored, setup.batch_size)])
         loader = BatchLoader(
             stored.read,
             len(training),
@@ -157,11 +174,13 @@ def train_tokenizer(options: TrainOptions) -> TrainResult:
             world_size=place.world_size,
             groups=None if recipe.mixed_batches else training.source_numbers(),
         )
+        if not from_first(checkpoint.latest_step(options.output) is not None, place):
+            _start(model, stored, loader, setup, place)
         outcome = fit(
             model,
             adamw(model, betas=recipe.betas, weight_decay=recipe.weight_decay),
             batches=loader.batches,
-            loss_of=vqnsp_loss(model),
+            objective=vqnsp_objective(model),
             evaluate=None if held_out is None else _evaluation(model, store, held_out, setup.batch_size, place),
             plan=setup.plan,
             place=place,
@@ -182,6 +201,14 @@ def train_tokenizer(options: TrainOptions) -> TrainResult:
             )
             write_page(options.output)
     return TrainResult(_summary(options.output, setup, counts, outcome) if place.writes else {}, outcome.exit_code)
+
+
+def _start(model: VQNSP, stored: StoredWindows, loader: BatchLoader[Batch], setup: _Setup, place: Place) -> None:
+    """Set what the recipe does not leave to chance: the heads, and the codebook, alike on all processes."""
+    spread = [batch.to(place.device) for batch in _spread(stored, setup.batch_size)]
+    if setup.recipe.mean_start:
+        start_heads(model, spread)
+    start_codebook(model, spread if setup.recipe.shared_start else [loader.batch(0).to(place.device)], setup.plan.seed)
 
 
 def _size_and_recipe(options: TrainOptions, place: Place) -> tuple[str, TokenizerRecipe]:
@@ -214,7 +241,6 @@ def _setup(options: TrainOptions, place: Place, size: str, recipe: TokenizerReci
             decoder=replace(of_size.decoder, vector_width=code_width),
             decay=recipe.decay,
             revive_after=recipe.revive_after,
-            shared_start=recipe.shared_start,
             targets=SpectrumConfig(recipe.spectrum, recipe.phase, recipe.phase_power),
         ),
         batch_size=batch_size,
@@ -225,6 +251,9 @@ def _setup(options: TrainOptions, place: Place, size: str, recipe: TokenizerReci
             warmup_steps=math.ceil(steps * recipe.warmup_share),
             checkpoint_every=options.checkpoint_every or min(MOST_STEPS_UNSAVED, math.ceil(steps / 5)),
             seed=options.seed,
+            accumulate=options.accumulate,
+            keep=options.keep,
+            keep_best=True,
         ),
     )
 

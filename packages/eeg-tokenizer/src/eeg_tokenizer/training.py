@@ -7,57 +7,35 @@ import math
 import signal
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from eeg_tokenizer import checkpoint
-from eeg_tokenizer.distributed import Place, mean_over_ranks, wait_for_all
-from eeg_tokenizer.meter import Counted, Meter
+from eeg_tokenizer.checkpoint import CheckpointError, Progressed
+from eeg_tokenizer.distributed import Place, from_first, wait_for_all
+from eeg_tokenizer.meter import Meter
 from eeg_tokenizer.metrics import MetricsLog, last_record
 from eeg_tokenizer.plots import draw_curves
 from eeg_tokenizer.progress import Progress
 from eeg_tokenizer.record import DONE, RunRecord
 from eeg_tokenizer.schedule import learning_rate, set_learning_rate
-from eeg_tokenizer.stop import StopRequest, stop_on_signal
+from eeg_tokenizer.sharding import is_sharded
+from eeg_tokenizer.step import BatchT, Objective, Taken, take_step
+from eeg_tokenizer.stop import stop_on_signal
 
 logger = logging.getLogger(__name__)
+
+MOST_SKIPPED = 10  # steps in a row: a bad batch is passed over, a run that went astray is not
 
 
 class TrainingError(RuntimeError):
     """A run that cannot go on, because its numbers are no longer finite."""
-
-
-class OnDevice(Counted, Protocol):
-    """A batch, as far as the loop knows it."""
-
-    def to(self, device: torch.device, /) -> Self:
-        """Return the batch on `device`."""
-        ...
-
-
-BatchT = TypeVar("BatchT", bound=OnDevice)
-
-
-@dataclass(frozen=True)
-class StepLoss:
-    """What one batch gives.
-
-    Attributes:
-        loss: scalar, to be minimised.
-        parts: the named parts of the loss, for the record.
-        measures: other numbers for the record: accuracy, codes in use.
-    """
-
-    loss: Tensor
-    parts: Mapping[str, float | Tensor] = field(default_factory=dict)
-    measures: Mapping[str, float | Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -70,8 +48,12 @@ class Plan:
         min_lr: the learning rate at the end.
         warmup_steps: steps over which the rate rises.
         checkpoint_every: steps between two checkpoints; the last step always has one. Held-out data is scored then.
-        seed: of all that is random inside a step (masks, drop path, k-means).
+        seed: of all that is random inside a step (masks, drop path, revived codes).
         clip_grad: the largest gradient norm; None leaves gradients as they are.
+        accumulate: parts in which a process takes its share of a batch, one after the other.
+        keep: the last checkpoints that stay.
+        keep_best: whether the weights with the lowest held-out loss stay too, in `best`.
+        most_skipped: steps in a row whose numbers may be not finite; one more ends the run.
     """
 
     steps: int
@@ -81,6 +63,10 @@ class Plan:
     checkpoint_every: int
     seed: int
     clip_grad: float | None = None
+    accumulate: int = 1
+    keep: int = checkpoint.KEPT
+    keep_best: bool = False
+    most_skipped: int = MOST_SKIPPED
 
 
 @dataclass(frozen=True)
@@ -102,7 +88,7 @@ def fit(
     optimizer: Optimizer,
     *,
     batches: Callable[[int, int], Generator[BatchT, None, None]],
-    loss_of: Callable[[nn.Module, BatchT], StepLoss],
+    objective: Objective[BatchT],
     evaluate: Callable[[nn.Module], dict[str, Any]] | None,
     plan: Plan,
     place: Place,
@@ -115,13 +101,15 @@ def fit(
 
     A step depends on its number (batch, seed, rate) and on the weights before it, and on nothing else, so a run that
     was killed and resumed ends where an undisturbed one ends: bit for bit on a CPU with the same number of threads.
+    A step whose loss or gradient is not finite is skipped: weights, optimizer and codebook stay as they are.
 
     Args:
-        model: on `place.device`.
+        model: on `place.device`; where `sharding.shard` divided it, `optimizer` was made afterwards.
         optimizer: from `schedule.adamw`.
         batches: gives this process's batches of steps first..end-1, counted from 0, as `BatchLoader.batches`.
-        loss_of: the loss of a batch; its model is `model`, wrapped where several processes train.
-        evaluate: scores `model` on held-out data; called in `eval` mode, without gradients, by the first process.
+        objective: what is learned.
+        evaluate: scores `model` on held-out data; called in `eval` mode, without gradients, by the first process, and
+            by all where the model is sharded. Its "loss" is what `plan.keep_best` goes by.
         plan: how long and how fast.
         place: this process's device and rank.
         run: the output directory, made by `run.start_run`.
@@ -130,116 +118,170 @@ def fit(
         options: what the run was asked for, for `run.json`.
 
     Raises:
-        TrainingError: the loss or its gradient is not finite. The last checkpoint stays.
-        OSError: a file of the run could not be written (`SaveError` for a checkpoint). The last checkpoint stays.
+        TrainingError: more than `plan.most_skipped` steps in a row were not finite. The last checkpoint stays.
+        OSError: a file of the run could not be written (`SaveError`). The last checkpoint stays.
         CheckpointError: the last checkpoint is damaged.
     """
     done = _resume(model, optimizer, run, plan, place)
     trained = _for_all_ranks(model, place)
-    first, path = done, run / "metrics.jsonl"
+    writer = _Writer(model, optimizer, evaluate=evaluate, plan=plan, place=place, run=run, config=config)
+    first, path = done.step, run / "metrics.jsonl"
     meter: Meter[BatchT] = Meter(place, getattr(model, "training_flops", None))
     asked = {**(options or {}), **asdict(plan)}
     with (
         stop_on_signal() as stop,
-        MetricsLog(path, last_step=done, silent=not place.writes) as log,
-        Progress("training", plan.steps, done=done, unit="step", silent=not place.writes) as progress,
-        RunRecord(run, meter, options=asked, config=config, step=done, steps=plan.steps) as note,
-        closing(meter.batches(batches(done, plan.steps))) as stream,
+        MetricsLog(path, last_step=first, silent=not place.writes) as log,
+        Progress("training", plan.steps, done=first, unit="step", silent=not place.writes) as progress,
+        RunRecord(run, meter, options=asked, config=config, step=first, steps=plan.steps) as note,
+        closing(meter.batches(batches(first, plan.steps))) as stream,
     ):
-        for step, batch in enumerate(stream, start=done + 1):
-            numbers = _step(
-                trained, optimizer, batch=batch, loss_of=loss_of, plan=plan, place=place, step=step, stop=stop
+        for step, batch in enumerate(stream, start=first + 1):
+            lr = _set_rate(optimizer, plan, step)
+            taken = take_step(
+                trained,
+                optimizer,
+                batch,
+                objective,
+                step=step,
+                seed=plan.seed,
+                accumulate=plan.accumulate,
+                clip_grad=plan.clip_grad,
+                stop=stop,
+                place=place,
             )
-            done, stopping = step, numbers.pop("stop") > 0
-            record = _record(step, numbers | meter.step_done(batch))
+            done = _after(done, taken)
+            record = _record(done, taken, lr) | meter.step_done(batch)
             if step == 1:
                 record |= dict(first_record or {})
             scheduled = step % plan.checkpoint_every == 0 or step == plan.steps
-            if scheduled and evaluate is not None and place.writes:
-                record["held_out"] = _evaluate(model, evaluate)
+            if scheduled and (scores := writer.evaluate()):
+                record["held_out"] = scores
             log.write(record)
-            if (scheduled or stopping) and place.writes:
-                checkpoint.save_step(run, step, model, optimizer, config)
-            note.advance(step, saved=scheduled or stopping)
-            progress.advance(note=f"loss {record['loss']:.4g}")
-            if stopping:
+            if done.in_a_row > plan.most_skipped:
+                raise TrainingError(_astray(done, taken))
+            if scheduled or taken.stop:
+                writer.save(done, record.get("held_out"))
+            note.advance(step, saved=scheduled or taken.stop)
+            progress.advance(note=f"skipped, {done.skipped} so far" if taken.not_finite else f"loss {taken.loss:.4g}")
+            if taken.stop:
                 break
         stopped = f"stopped by {stop.signal.name if stop.signal else 'another process'}"
-        note.end(DONE if done == plan.steps else stopped)
-    if place.writes and done > first:
+        note.end(DONE if done.step == plan.steps else stopped)
+    if place.writes and done.step > first:
         draw_curves(path, run / "curves.png")
     wait_for_all(place)  # whoever goes on from here may read what the first process wrote
-    return Outcome(done, last_record(path) if place.writes else {}, stop.signal)
+    return Outcome(done.step, last_record(path) if place.writes else {}, stop.signal)
 
 
-def _step(
-    trained: nn.Module,
-    optimizer: Optimizer,
-    *,
-    batch: BatchT,
-    loss_of: Callable[[nn.Module, BatchT], StepLoss],
-    plan: Plan,
-    place: Place,
-    step: int,
-    stop: StopRequest,
-) -> dict[str, float]:
-    """Take optimizer step number `step` (from 1) and return its numbers, averaged over the processes."""
+class _Writer:
+    """Scores the model and writes its checkpoints. All processes call it; those of an undivided model wait for none."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: Optimizer,
+        *,
+        evaluate: Callable[[nn.Module], dict[str, Any]] | None,
+        plan: Plan,
+        place: Place,
+        run: Path,
+        config: Mapping[str, Any],
+    ) -> None:
+        self._model, self._optimizer, self._evaluate = model, optimizer, evaluate
+        self._plan, self._place, self._run, self._config = plan, place, run, config
+        self._takes_part = place.writes or is_sharded(model)
+
+    @torch.no_grad()
+    def evaluate(self) -> dict[str, Any] | None:
+        """Return the held-out scores, None where one is not finite; nothing where there is nothing to score."""
+        if self._evaluate is None or not self._takes_part:
+            return None
+        self._model.eval()
+        scores = self._evaluate(self._model)
+        self._model.train()
+        return _finite(scores)
+
+    def save(self, done: Progressed, scores: Mapping[str, Any] | None) -> None:
+        """Write the checkpoint of a step, and the best weights where its held-out loss is the lowest so far."""
+        if not self._takes_part:
+            return
+        tensors = checkpoint.snapshot(self._model, self._optimizer)
+        if not self._place.writes:
+            return
+        if scores and self._plan.keep_best and self._is_best(scores["loss"]):
+            chosen = {"step": done.step, "held_out": dict(scores)}
+            checkpoint.save_best(self._run, tensors.weights, {**self._config, "best": chosen})
+        checkpoint.save_step(self._run, done, tensors, self._config, keep=self._plan.keep)
+
+    def _is_best(self, loss: float | None) -> bool:
+        """Whether no loss before was lower; a step that a resumed run repeats ties with itself, and is written anew."""
+        if loss is None:
+            return False
+        try:
+            before = checkpoint.load_config(self._run / checkpoint.BEST)["best"]["held_out"]["loss"]
+        except CheckpointError:
+            return True  # none yet
+        return loss <= float(before)
+
+
+def _finite(scores: Mapping[str, Any]) -> dict[str, Any]:
+    """Return scores, nested or not, with None where one is not finite, as JSON has no word for it."""
+    return {
+        name: _finite(value) if isinstance(value, Mapping) else value if math.isfinite(value) else None
+        for name, value in scores.items()
+    }
+
+
+def _set_rate(optimizer: Optimizer, plan: Plan, step: int) -> float:
     lr = learning_rate(step - 1, steps=plan.steps, peak=plan.lr, floor=plan.min_lr, warmup_steps=plan.warmup_steps)
     set_learning_rate(optimizer, lr)
-    _seed(plan.seed, step, place.rank)
-    trained.train()
-    optimizer.zero_grad(set_to_none=True)
-    result = loss_of(trained, batch.to(place.device))
-    result.loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-    grad_norm = nn.utils.clip_grad_norm_(trained.parameters(), math.inf if plan.clip_grad is None else plan.clip_grad)
-    numbers = {"loss": float(result.loss.detach())}
-    numbers |= {f"parts/{name}": float(value) for name, value in result.parts.items()}
-    numbers |= {name: float(value) for name, value in result.measures.items()}
-    numbers |= {"lr": lr, "grad_norm": float(grad_norm), "stop": float(stop.signal is not None)}
-    numbers = mean_over_ranks(numbers, place)
-    broken = [f"{name} {value}" for name, value in numbers.items() if not math.isfinite(value)]
-    if broken:
-        raise TrainingError(
-            f"Training stopped at step {step}: expected finite numbers, found {', '.join(broken)}. "
-            "The last checkpoint is kept; look at the data or start anew with a lower --lr."
-        )
-    optimizer.step()
-    return numbers
+    return lr
 
 
-def _resume(model: nn.Module, optimizer: Optimizer, run: Path, plan: Plan, place: Place) -> int:
-    """Load the run's last checkpoint where it has one, and return the steps done."""
-    last = checkpoint.latest_step(run)
-    if last is None:
-        return 0
+def _after(done: Progressed, taken: Taken) -> Progressed:
+    if not taken.not_finite:
+        return replace(done, step=done.step + 1, in_a_row=0)
+    return Progressed(done.step + 1, done.skipped + 1, done.in_a_row + 1)
+
+
+def _astray(done: Progressed, taken: Taken) -> str:
+    return (
+        f"Training stopped at step {done.step}: expected finite numbers, found {done.in_a_row} steps in a row without, "
+        f"all of them skipped (not finite in the last: {', '.join(taken.not_finite)}). "
+        "The last checkpoint is kept; look at the data or start anew with a lower --lr."
+    )
+
+
+def _resume(model: nn.Module, optimizer: Optimizer, run: Path, plan: Plan, place: Place) -> Progressed:
+    """Load the run's last checkpoint where it has one, and return how far it had come."""
+    found = checkpoint.latest_step(run)
+    name = from_first(None if found is None else found.name, place)  # the others may see the folder later
+    if name is None:
+        return Progressed(0)
+    last = run / "checkpoints" / name
     done = checkpoint.load_step(last, model, optimizer)
     if place.writes:
         checkpoint.publish(run, last)  # a kill may have come between the two
-        logger.info("Going on with %s after step %d of %d.", run, done, plan.steps)
+        logger.info("Going on with %s after step %d of %d.", run, done.step, plan.steps)
     return done
 
 
 def _for_all_ranks(model: nn.Module, place: Place) -> nn.Module:
-    if place.world_size == 1:
+    if place.world_size == 1 or is_sharded(model):
         return model
-    return DistributedDataParallel(model, device_ids=[place.device] if place.device.type == "cuda" else None)
+    devices = [place.device] if place.device.type == "cuda" else None
+    # Buffers are the codebook's, which `learn` keeps equal on all processes.
+    return DistributedDataParallel(model, device_ids=devices, broadcast_buffers=False)
 
 
-def _seed(seed: int, step: int, rank: int) -> None:
-    """Make torch's random numbers of a step a function of its number, so that no generator state has to be kept."""
-    torch.manual_seed(int(np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0]))
-
-
-@torch.no_grad()
-def _evaluate(model: nn.Module, evaluate: Callable[[nn.Module], dict[str, Any]]) -> dict[str, Any]:
-    model.eval()
-    scores = evaluate(model)
-    model.train()
-    return scores
-
-
-def _record(step: int, numbers: Mapping[str, float]) -> dict[str, Any]:
-    """Return the line of `metrics.jsonl` for a step."""
-    parts = {name.removeprefix("parts/"): value for name, value in numbers.items() if name.startswith("parts/")}
-    rest = {name: value for name, value in numbers.items() if not name.startswith("parts/")}
-    return {"step": step, "loss": rest.pop("loss"), "parts": parts, **rest}
+def _record(done: Progressed, taken: Taken, lr: float) -> dict[str, Any]:
+    """Return the line of `metrics.jsonl` for a step; one that was skipped has no loss, but says why."""
+    record: dict[str, Any] = {"step": done.step}
+    if taken.not_finite:
+        record["not_finite"] = list(taken.not_finite)
+    else:
+        parts = taken.parts if len(taken.parts) > 1 else {}
+        record |= {"loss": taken.loss, "parts": dict(parts), **taken.rest}
+    if done.skipped:
+        record["skipped"] = done.skipped
+    return record | {"lr": lr}

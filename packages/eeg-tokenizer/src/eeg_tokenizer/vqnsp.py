@@ -37,7 +37,6 @@ class VQNSPConfig:
     code_width: int
     decay: float = 0.99
     revive_after: int | None = None
-    shared_start: bool = True
     targets: SpectrumConfig = field(default_factory=SpectrumConfig)
 
     @classmethod
@@ -92,11 +91,15 @@ OFFICIAL_NAMES = OfficialNames(
 
 
 class VQNSPOutput(NamedTuple):
-    """The loss with gradient, its named parts without, and the codes (B, N) with -1 at padding."""
+    """The loss, its named parts, and the codes (B, N) with -1 at padding of the vectors `units` (B, N, W).
+
+    Loss and parts have gradients, `units` has none (`NormEMAQuantizer.learn` takes it).
+    """
 
     loss: Tensor
     parts: dict[str, Tensor]
     codes: Tensor
+    units: Tensor
 
 
 class Reconstruction(NamedTuple):
@@ -120,7 +123,6 @@ class VQNSP(nn.Module):
             config.code_width,
             decay=config.decay,
             revive_after=config.revive_after,
-            shared_start=config.shared_start,
         )
         self.decoder = Backbone(config.decoder)
         self.heads = nn.ModuleDict(
@@ -171,13 +173,13 @@ class VQNSP(nn.Module):
         parts = {"commitment": of.quantized.loss}
         parts |= {name: _mean_squared_error(of.predicted[name], of.targets[name], valid) for name in of.predicted}
         loss = torch.stack(list(parts.values())).sum()
-        return VQNSPOutput(loss, {name: part.detach() for name, part in parts.items()}, of.quantized.codes)
+        return VQNSPOutput(loss, parts, of.quantized.codes, of.quantized.units)
 
     @torch.no_grad()
     def encode(self, batch: Batch) -> Tensor:
         """Return the codes (B, N) int64 of a batch, -1 at padding, without learning from it."""
         valid = valid_or_none(batch.valid)
-        return self.quantizer.encode(self._code_vectors(batch, valid), valid)
+        return self.quantizer.encode(self.code_vectors(batch, valid), valid)
 
     def training_flops(self, n_windows: int, n_patches: int) -> float:
         """Return the floating-point operations of a training step on B windows of N patches (`flops`)."""
@@ -191,7 +193,7 @@ class VQNSP(nn.Module):
 
     def quantize(self, batch: Batch, valid: Tensor | None) -> Quantized:
         """Encode the patches and replace them by codes."""
-        quantized: Quantized = self.quantizer(self._code_vectors(batch, valid), valid)
+        quantized: Quantized = self.quantizer(self.code_vectors(batch, valid), valid)
         return quantized
 
     def decode(self, vectors: Tensor, batch: Batch, valid: Tensor | None) -> dict[str, Tensor]:
@@ -199,7 +201,8 @@ class VQNSP(nn.Module):
         features = self.decoder(vectors, batch.channel, batch.time, valid)[:, 1:]
         return {name: head(features) for name, head in self.heads.items()}
 
-    def _code_vectors(self, batch: Batch, valid: Tensor | None) -> Tensor:
+    def code_vectors(self, batch: Batch, valid: Tensor | None) -> Tensor:
+        """Return what the encoder says of each patch (B, N, W), before it is made a code."""
         out: Tensor = self.to_code(self.encoder(batch.patches, batch.channel, batch.time, valid)[:, 1:])
         return out
 

@@ -48,6 +48,13 @@ Size = Annotated[
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Of weights, batches and all else that is random.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in the output directory.")]
+AllowInexact = Annotated[
+    bool, typer.Option("--allow-inexact", help="Resume though store, machine, processes or options have changed.")
+]
+Accumulate = Annotated[
+    int, typer.Option(min=1, help="Parts in which a process takes its share of a batch; less memory, same result.")
+]
+Keep = Annotated[int, typer.Option(min=1, help="Last checkpoints to keep, beside the best one.")]
 Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute.")]
 Precision = Annotated[
     Literal["fp32", "bf16"] | None, typer.Option(help="Of matrix products.  [default: bf16 on a GPU, else fp32]")
@@ -96,7 +103,14 @@ def pretrain(
         list[str] | None, typer.Option("--set", help="Change a field of the recipe, as in --set mask_ratio=0.4.")
     ] = None,
     seed: Seed = 0,
+    shard: Annotated[
+        bool | None,
+        typer.Option("--shard/--no-shard", help="Divide the model over the processes.  [default: huge on GPUs]"),
+    ] = None,
+    accumulate: Accumulate = 1,
+    keep: Keep = 2,
     resume: Resume = False,
+    allow_inexact: AllowInexact = False,
     device: Device = "auto",
     precision: Precision = None,
     compiled: Compiled = None,
@@ -114,6 +128,10 @@ def pretrain(
         lr=lr,
         seed=seed,
         resume=resume,
+        allow_inexact=allow_inexact,
+        accumulate=accumulate,
+        keep=keep,
+        shard=shard,
         device=device,
         precision=precision,
         compiled=compiled,
@@ -140,7 +158,10 @@ def finetune(
         int | None, typer.Option(min=1, help="At most so many steps.  [default: the task's epochs]")
     ] = None,
     seed: Seed = 0,
+    accumulate: Accumulate = 1,
+    keep: Keep = 2,
     resume: Resume = False,
+    allow_inexact: AllowInexact = False,
     device: Device = "auto",
     precision: Precision = None,
     compiled: Compiled = None,
@@ -157,6 +178,9 @@ def finetune(
         steps=steps,
         seed=seed,
         resume=resume,
+        allow_inexact=allow_inexact,
+        accumulate=accumulate,
+        keep=keep,
         device=device,
         precision=precision,
         compiled=compiled,

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from eeg_store import Store
 from eeg_tokenizer.batches import Batch
@@ -43,6 +42,10 @@ class CodeSource:
     def stored(self) -> str | None:
         """The hash to read codes by, None where they are computed."""
         return self.tokenizer if self.model is None else None
+
+    def known(self, batch: Batch) -> Tensor:
+        """Return (B, N) bool: which patches `of` has a code for."""
+        return batch.valid if batch.codes is None else batch.valid & (batch.codes >= 0)
 
     @property
     def origin(self) -> str:
@@ -100,13 +103,13 @@ def _stored_codes(store: Store) -> CodeSource:
             f"{attributes.get('grid')}. Encode the store again with this version, or give --tokenizer."
         )
     grid, done = cut_grid(store), store.codes_done(tokenizer)
-    has_codes = np.array([name in done for name in grid.recordings], dtype=np.bool_)
-    windows = grid.select(has_codes[grid.recording])
+    encoded = [name for name in grid.recordings if name in done]
+    windows = cut_grid(store.only(encoded))
     n_without = len(grid) - len(windows)
     if n_without:
         logger.warning(
             "Leaving out %d recordings (%d windows) without codes; eeg-tokenizer encode gives them theirs.",
-            int((~has_codes).sum()),
+            len(grid.recordings) - len(encoded),
             n_without,
         )
     return CodeSource(tokenizer, attributes["n_codes"], windows, None, n_without)

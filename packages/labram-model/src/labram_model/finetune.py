@@ -13,16 +13,18 @@ from typing import Any
 import torch
 from eeg_store import Store
 from eeg_tokenizer import checkpoint
+from eeg_tokenizer.checkpoint import KEPT
 from eeg_tokenizer.compute import choose_compute
 from eeg_tokenizer.distributed import Place, join
 from eeg_tokenizer.loader import BatchLoader
 from eeg_tokenizer.metrics import read_metrics
 from eeg_tokenizer.page import write_page
-from eeg_tokenizer.run import start_run
+from eeg_tokenizer.run import fixed_recordings, place_of, recording_checksums, start_run
 from eeg_tokenizer.schedule import adamw
+from eeg_tokenizer.step import Objective, Shares, StepLoss
 from eeg_tokenizer.training import Outcome, Plan, fit
 from eeg_tokenizer.windows import data_digest
-from torch import nn
+from torch import Tensor, nn
 
 from labram_model import models
 from labram_model.classifier import Classifier
@@ -30,7 +32,7 @@ from labram_model.errors import LabramError
 from labram_model.evaluate import score_split
 from labram_model.goal import Goal, goal_of
 from labram_model.labelled import Labelled, labelled_windows
-from labram_model.labelled_batches import LabelledReader
+from labram_model.labelled_batches import LabelledBatch, LabelledReader
 from labram_model.split import Division, divide
 from labram_model.target_values import name_targets
 from labram_model.task import SPLITS, Task, load_task
@@ -50,6 +52,7 @@ class FinetuneOptions:
         checkpoint: a pre-trained model; None for the same model from random weights.
         size: of the model from random weights; None is "base" on a GPU and "tiny" on a CPU.
         steps: at most so many optimizer steps; None for all epochs of the task. Warm-up and decay shrink with them.
+        allow_inexact, accumulate, keep: see `eeg_tokenizer.train.TrainOptions`.
         seed: of the head, of random weights, of batches and drop path. The split has its own, in the task.
         precision, compiled, recompute: see `compute.choose_compute`.
     """
@@ -66,6 +69,9 @@ class FinetuneOptions:
     precision: str | None = None
     compiled: bool | None = None
     recompute: bool = False
+    allow_inexact: bool = False
+    accumulate: int = 1
+    keep: int = KEPT
 
 
 def finetune(options: FinetuneOptions) -> tuple[dict[str, Any], int]:
@@ -78,13 +84,16 @@ def finetune(options: FinetuneOptions) -> tuple[dict[str, Any], int]:
         LabramError: a wrong task, a store that cannot serve it, a checkpoint of another kind.
         StoreError, CheckpointError, RunError, TrainingError, OSError: as the parts that raise them say.
     """
-    task, store = load_task(options.task), Store.open(options.store)
-    task = name_targets(task, store)
-    labelled = labelled_windows(store, task)
-    division = divide(task.split, labelled, list(task.event_labels))
-    readers = {name: LabelledReader(store, division.windows[name], task) for name in SPLITS}
-    goal = goal_of(task, {name: reader.labels for name, reader in readers.items()})
+    task, whole_store = load_task(options.task), Store.open(options.store)
     with join(options.device) as place:
+        store = fixed_recordings(
+            whole_store, options.output, place, resume=options.resume, allow_inexact=options.allow_inexact
+        )
+        task = name_targets(task, store)
+        labelled = labelled_windows(store, task)
+        division = divide(task.split, labelled, list(task.event_labels))
+        readers = {name: LabelledReader(store, division.windows[name], task) for name in SPLITS}
+        goal = goal_of(task, {name: reader.labels for name, reader in readers.items()})
         torch.manual_seed(options.seed)
         size, model = _model(options, task, goal.n_outputs, place.device)
         batch_size, plan = _plan(options, task, len(readers["train"]), place)
@@ -94,8 +103,15 @@ def finetune(options: FinetuneOptions) -> tuple[dict[str, Any], int]:
         compute.prepare(model)
         document = _document(options, task, store, model, division, goal=goal, size=size, plan=plan)
         document["options"] |= compute.recorded()
+        document["place"] = place_of(place, accumulate=plan.accumulate)
         if place.writes:
-            start_run(options.output, document, resume=options.resume)
+            document = start_run(
+                options.output,
+                document,
+                resume=options.resume,
+                recordings=recording_checksums(store),
+                allow_inexact=options.allow_inexact,
+            )
         selection = Selection(options.output / "best", document, readers["val"], goal, place.device)
         recipe = task.training
         decay = _layer_decay(options, task)
@@ -110,7 +126,7 @@ def finetune(options: FinetuneOptions) -> tuple[dict[str, Any], int]:
                 rank=place.rank,
                 world_size=place.world_size,
             ).batches,
-            loss_of=lambda trained, batch: goal.loss(trained(batch.windows), batch.labels),
+            objective=labelled_objective(goal),
             evaluate=selection,
             plan=plan,
             place=place,
@@ -129,6 +145,19 @@ def finetune(options: FinetuneOptions) -> tuple[dict[str, Any], int]:
             _write_result(options.output / RESULT, result)
         write_page(options.output)
     return result, outcome.exit_code
+
+
+def labelled_objective(goal: Goal) -> Objective[LabelledBatch]:
+    """Return what a task teaches: its loss, a mean over the windows of a batch like all that is measured."""
+
+    def loss(model: nn.Module, batch: LabelledBatch, _step: int, shares: Shares) -> StepLoss:
+        of_batch = goal.loss(model(batch.windows), batch.labels)
+        return replace(of_batch, loss=of_batch.loss * shares["loss"], parts={"loss": of_batch.loss})
+
+    def counts(batch: LabelledBatch, _step: int) -> dict[str, Tensor]:
+        return dict.fromkeys(("loss", "accuracy"), torch.tensor(len(batch), device=batch.labels.device))
+
+    return Objective(loss, counts)
 
 
 class Selection:
@@ -210,6 +239,8 @@ def _plan(options: FinetuneOptions, task: Task, n_windows: int, place: Place) ->
         warmup_steps=round(steps * min(1.0, recipe.warmup_epochs / recipe.epochs)),
         checkpoint_every=min(per_epoch, math.ceil(steps / FEWEST_CHECKS)),
         seed=options.seed,
+        accumulate=options.accumulate,
+        keep=options.keep,
     )
 
 

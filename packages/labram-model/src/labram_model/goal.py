@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from eeg_tokenizer.training import StepLoss
+from eeg_tokenizer.step import StepLoss
 from torch import Tensor
 
 from labram_model import models
@@ -51,7 +51,7 @@ class Goal(Protocol):
         ...
 
     def loss(self, outputs: Tensor, labels: Tensor) -> StepLoss:
-        """Return the loss of a batch."""
+        """Return the loss of a batch: means over its windows."""
         ...
 
     def score(self, outputs: FloatArray, labels: Labels) -> dict[str, Any]:

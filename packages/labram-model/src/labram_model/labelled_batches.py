@@ -50,6 +50,12 @@ class LabelledBatch:
         """Return the batch on `device`."""
         return type(self)(self.windows.to(device), self.labels.to(device, non_blocking=True))
 
+    def split(self, n: int, /) -> list[Self]:
+        """Return the batch in `n` parts, as `Batch.split`."""
+        windows = self.windows.split(n)
+        labels = torch.split(self.labels, [len(part) for part in windows])
+        return [type(self)(*part) for part in zip(windows, labels, strict=True)]
+
 
 class LabelledReader:
     """Reads labelled windows from a store; windows may start at any sample."""

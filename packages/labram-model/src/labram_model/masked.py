@@ -54,7 +54,15 @@ class MaskedModel(nn.Module):
         init_weights(self.head, cut=INIT_STD)
         self.untrained: dict[str, Tensor] = {}  # of an official state, for `to_official`
 
-    def forward(self, batch: Batch, codes: Tensor, mask: Tensor, *, symmetric: bool = True) -> MaskedOutput:
+    def forward(
+        self,
+        batch: Batch,
+        codes: Tensor,
+        mask: Tensor,
+        *,
+        symmetric: bool = True,
+        shares: Mapping[str, Tensor] | None = None,
+    ) -> MaskedOutput:
         """Return the cross-entropy over the masked patches plus, if symmetric, that over the others.
 
         Args:
@@ -62,11 +70,15 @@ class MaskedModel(nn.Module):
             codes: (B, N) int64 targets; patches without a code (-1) and padding count nowhere.
             mask: (B, N) bool, True for patches hidden in the first pass; the second hides the other valid ones.
             symmetric: whether there is a second pass.
+            shares: what each part counts in the loss: the batch's share of a larger one; None for all of it.
         """
         codes = codes.masked_fill(~batch.valid if symmetric else ~mask, NO_CODE)
         has_code = codes != NO_CODE
         passes = {"masked": has_code & mask} | ({"complement": has_code & ~mask} if symmetric else {})
-        row_weight = torch.stack([chosen / chosen.sum().clamp_min(1) for chosen in passes.values()]).sum(0)
+        shares = shares or {}
+        row_weight = torch.stack(
+            [chosen * (shares.get(name, 1.0) / chosen.sum().clamp_min(1)) for name, chosen in passes.items()]
+        ).sum(0)
         scored = linear_cross_entropy(
             self.features(batch, mask, symmetric=symmetric).flatten(0, 1),
             self.head.weight,

@@ -15,16 +15,18 @@ from eeg_store import Store
 from eeg_tokenizer import checkpoint
 from eeg_tokenizer.batches import Batch
 from eeg_tokenizer.compute import choose_compute
-from eeg_tokenizer.distributed import Place, join, mean_over_ranks
+from eeg_tokenizer.distributed import Place, from_first, join
 from eeg_tokenizer.encode import load_tokenizer
 from eeg_tokenizer.examples import save_examples
 from eeg_tokenizer.loader import BatchLoader, StoredWindows
 from eeg_tokenizer.page import write_page
 from eeg_tokenizer.recipes import recorded
-from eeg_tokenizer.run import start_run
+from eeg_tokenizer.run import fixed_recordings, place_of, recording_checksums, start_run
 from eeg_tokenizer.schedule import adamw
+from eeg_tokenizer.sharding import shard
+from eeg_tokenizer.step import Objective, Shares, StepLoss
 from eeg_tokenizer.train import HELD_OUT_SHARE, TrainOptions, TrainResult, train_tokenizer
-from eeg_tokenizer.training import Outcome, Plan, StepLoss, fit
+from eeg_tokenizer.training import Outcome, Plan, fit
 from eeg_tokenizer.windows import Windows, data_digest, hold_out
 from torch import Tensor, nn
 
@@ -62,6 +64,8 @@ class PretrainOptions:
         recipe: "improved" or "paper", also of a tokenizer that is trained first.
         changes: single fields of the recipe of pre-training, each as `field=value`.
         precision, compiled, recompute: see `compute.choose_compute`.
+        allow_inexact, accumulate, keep: see `eeg_tokenizer.train.TrainOptions`; also of a tokenizer trained first.
+        shard: whether the processes divide the model between them (`sharding.shard`); None for a huge one on GPUs.
     """
 
     store: Path
@@ -79,6 +83,10 @@ class PretrainOptions:
     recompute: bool = False
     recipe: str = "improved"
     changes: tuple[str, ...] = ()
+    allow_inexact: bool = False
+    accumulate: int = 1
+    keep: int = checkpoint.KEPT
+    shard: bool | None = None
 
 
 def pretrain(options: PretrainOptions) -> tuple[dict[str, Any], int]:
@@ -89,9 +97,15 @@ def pretrain(options: PretrainOptions) -> tuple[dict[str, Any], int]:
         StoreError, WindowsError, CheckpointError, RunError, DeviceError, TrainingError, OSError: as the parts that
             raise them say.
     """
-    store = Store.open(options.store)
     _check_output(options)
     with join(options.device) as place:
+        store = fixed_recordings(
+            Store.open(options.store),
+            options.output,
+            place,
+            resume=options.resume,
+            allow_inexact=options.allow_inexact,
+        )
         size, backbone = models.backbone_config(options.size, place.device)
         recipe = pretrain_recipe(options.recipe, size, options.changes)
         if options.lr is not None:
@@ -101,7 +115,7 @@ def pretrain(options: PretrainOptions) -> tuple[dict[str, Any], int]:
             folder = options.output / "tokenizer"
             trained = train_tokenizer(_tokenizer_options(options, folder))
         # Only the first process knows whether the tokenizer is whole and on the disk; the others wait for it here.
-        if mean_over_ranks({"stopped": float(bool(trained.summary.get("stopped_by")))}, place)["stopped"] > 0:
+        if from_first(bool(trained.summary.get("stopped_by")), place):
             return trained.summary, trained.exit_code
         codes = choose_codes(store, folder, place.device, stride_seconds=recipe.stride_s)
         training, held_out = hold_out(codes.windows, share=HELD_OUT_SHARE, seed=options.seed)
@@ -114,19 +128,28 @@ def pretrain(options: PretrainOptions) -> tuple[dict[str, Any], int]:
         for computed in (model, codes.model):
             if computed is not None:
                 compute.prepare(computed)
+        sharded = _is_sharded(options, size, place)
         batch_size, plan = _plan(options, place, recipe, len(training))
         counts = {
             "training": len(training),
             "held_out": len(held_out or ()),
             "left_out": codes.windows.n_left_out + codes.n_without,
         }
+        used = store.only(codes.windows.recordings)  # codes that are written later do not change the run
         document = _document(model, size, codes, batch_size, plan, recipe=options.recipe) | {
             "recipe": recorded(recipe),
-            "data": {"store_digest": data_digest(store), "codes": codes.origin},
+            "data": {"store_digest": data_digest(used), "codes": codes.origin},
+            "place": place_of(place, accumulate=plan.accumulate, sharded=sharded),
         }
         document["options"] |= compute.recorded()
         if place.writes:
-            start_run(options.output, document, resume=options.resume)
+            document = start_run(
+                options.output,
+                document,
+                resume=options.resume,
+                recordings=recording_checksums(used),
+                allow_inexact=options.allow_inexact,
+            )
             _log_start(document, counts, place)
         loader = BatchLoader(
             StoredWindows(store, training, codes=codes.stored).read,
@@ -137,11 +160,13 @@ def pretrain(options: PretrainOptions) -> tuple[dict[str, Any], int]:
             world_size=place.world_size,
             groups=None if recipe.mixed_batches else training.source_numbers(),
         )
+        if sharded:
+            shard(model, place)
         outcome = fit(
             model,
             adamw(model, betas=recipe.betas, weight_decay=recipe.weight_decay),
             batches=loader.batches,
-            loss_of=masked_loss(codes.of, recipe),
+            objective=masked_objective(codes, recipe, options.seed),
             evaluate=None if held_out is None else _evaluation(store, held_out, codes, place),
             plan=plan,
             place=place,
@@ -155,15 +180,22 @@ def pretrain(options: PretrainOptions) -> tuple[dict[str, Any], int]:
     return (_summary(options.output, document, counts, outcome) if place.writes else {}), outcome.exit_code
 
 
-def masked_loss(codes_of: Callable[[Batch], Tensor], recipe: PretrainRecipe) -> Callable[[nn.Module, Batch], StepLoss]:
-    """Return the loss of a batch: some of the patches hidden at random, then, if symmetric, the others."""
+def masked_objective(codes: CodeSource, recipe: PretrainRecipe, seed: int) -> Objective[Batch]:
+    """Return what is learned: the codes of patches hidden at random, then, if symmetric, those of the others."""
 
-    def loss_of(model: nn.Module, batch: Batch) -> StepLoss:
-        mask = random_mask(batch.valid, recipe.mask_ratio, torch.default_generator)  # the loop seeds it at every step
-        out = model(batch, codes_of(batch), mask, symmetric=recipe.symmetric)
+    def mask_of(batch: Batch, step: int) -> Tensor:
+        return random_mask(batch.valid, recipe.mask_ratio, window=batch.window, seed=seed, step=step)
+
+    def loss(model: nn.Module, batch: Batch, step: int, shares: Shares) -> StepLoss:
+        out = model(batch, codes.of(batch), mask_of(batch, step), symmetric=recipe.symmetric, shares=shares)
         return StepLoss(out.loss, out.parts, {"accuracy": out.accuracy})
 
-    return loss_of
+    def counts(batch: Batch, step: int) -> dict[str, Tensor]:
+        known, mask = codes.known(batch), mask_of(batch, step)
+        masked, others = (known & mask).sum(), (known & ~mask).sum()
+        return {"masked": masked, "complement": others, "accuracy": masked + others if recipe.symmetric else masked}
+
+    return Objective(loss, counts)
 
 
 @torch.no_grad()
@@ -179,11 +211,11 @@ def score(
     """
     drawn = torch.zeros(codes.n_codes, dtype=torch.int64)
     loss = right = 0.0
-    for number, part in enumerate(parts):
+    for part in parts:
         batch = stored.read(part).to(device)
         targets = codes.of(batch)
         known = targets[batch.valid & (targets >= 0)]
-        out = model(batch, targets, random_mask(batch.valid, SCORED_MASK_RATIO, torch.Generator().manual_seed(number)))
+        out = model(batch, targets, random_mask(batch.valid, SCORED_MASK_RATIO, window=batch.window, seed=0))
         drawn += torch.bincount(known, minlength=codes.n_codes).cpu()
         loss += float(out.loss) * len(known)
         right += float(out.accuracy) * len(known)
@@ -269,6 +301,15 @@ def _check_output(options: PretrainOptions) -> None:
         )
 
 
+def _is_sharded(options: PretrainOptions, size: str, place: Place) -> bool:
+    if options.shard and place.world_size == 1:
+        raise LabramError(
+            "Cannot shard the model: expected several processes for --shard, found one. Start it with torchrun."
+        )
+    on_gpus = place.world_size > 1 and place.device.type == "cuda"
+    return options.shard if options.shard is not None else size == "huge" and on_gpus
+
+
 def _needs_tokenizer(store: Store, options: PretrainOptions, place: Place) -> bool:
     """Whether a tokenizer must be trained first, or the training of one that this run began must go on."""
     if (options.output / "tokenizer").exists():
@@ -298,6 +339,9 @@ def _tokenizer_options(options: PretrainOptions, folder: Path) -> TrainOptions:
         precision=options.precision,
         compiled=options.compiled,
         recompute=options.recompute,
+        allow_inexact=options.allow_inexact,
+        accumulate=options.accumulate,
+        keep=options.keep,
         recipe=options.recipe,
     )
 
@@ -319,6 +363,9 @@ def _plan(options: PretrainOptions, place: Place, recipe: PretrainRecipe, n_wind
         checkpoint_every=min(MOST_STEPS_UNSAVED, math.ceil(steps / 5)),
         seed=options.seed,
         clip_grad=recipe.clip_grad,
+        accumulate=options.accumulate,
+        keep=options.keep,
+        keep_best=True,
     )
 
 
