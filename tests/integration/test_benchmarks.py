@@ -30,3 +30,9 @@ def test_store() -> None:
     assert [row["channels"] for row in found["sizes"]] == [62, 64]
     assert all(row["official/store"] > 5 for row in found["sizes"])
     assert all(row["windows/s"] > 0 for row in found["rates"])
+
+
+def test_training() -> None:
+    found = run("training.py")  # which ends with a message where both steps do not find the same loss
+    assert len(found["tiny"]) == 8
+    assert all(row["samples/s"] > 0 for row in found["tiny"])
