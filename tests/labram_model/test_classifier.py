@@ -61,7 +61,7 @@ def test_pretrained_weights_are_taken_over() -> None:
     with torch.no_grad():
         for parameter in masked.parameters():
             parameter.add_(torch.randn(parameter.shape))
-    model = Classifier.from_pretrained(masked.backbone, 3, drop_path=0.1)
+    model = Classifier.from_backbone(masked.backbone, 3, drop_path=0.1)
     taken, given_ = model.backbone.state_dict(), masked.backbone.state_dict()
     assert given_.keys() - taken.keys() == {"mask_token", "norm.weight", "norm.bias"}
     assert all(torch.equal(taken[name], given_[name]) for name in taken)
@@ -72,7 +72,7 @@ def test_pretrained_weights_are_taken_over() -> None:
 def test_a_change_of_the_classifier_leaves_the_pretrained_backbone() -> None:
     masked = MaskedModel(SMALL, 16)
     before = masked.backbone.cls_token.detach().clone()
-    model = Classifier.from_pretrained(masked.backbone, 3)
+    model = Classifier.from_backbone(masked.backbone, 3)
     with torch.no_grad():
         model.backbone.cls_token.add_(1)
     assert torch.equal(masked.backbone.cls_token, before)

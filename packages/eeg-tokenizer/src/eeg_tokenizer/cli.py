@@ -119,7 +119,7 @@ def train(
 def encode(
     *,
     store: StorePath,
-    tokenizer: Annotated[Path, typer.Option(help="Directory of a trained tokenizer.")],
+    tokenizer: Annotated[Path, typer.Option(help="Directory of a trained tokenizer, or an official .pth.")],
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,10 @@ from eeg_tokenizer.batches import NO_CODE
 from eeg_tokenizer.checkpoint import CheckpointError
 from eeg_tokenizer.distributed import choose_device
 from eeg_tokenizer.loader import StoredWindows, read_ahead
+from eeg_tokenizer.official import OfficialStateError
 from eeg_tokenizer.progress import Progress
+from eeg_tokenizer.state_files import read_state
+from eeg_tokenizer.tokenizer_weights import import_tokenizer
 from eeg_tokenizer.vqnsp import VQNSP, VQNSPConfig
 from eeg_tokenizer.windows import GRID, Montage, Windows, cut_grid
 
@@ -40,11 +44,13 @@ class Tokenizer:
 
 
 def load_tokenizer(folder: Path, device: torch.device) -> Tokenizer:
-    """Load a tokenizer from the output directory of its training, for encoding.
+    """Load a tokenizer for encoding, from the output directory of its training or from an official file (`.pth`).
 
     Raises:
         CheckpointError: no model there, a damaged one, or one of another kind.
     """
+    if folder.is_file():
+        return _load_official(folder, device)
     document = checkpoint.load_config(folder)
     if document.get("model") != "vqnsp":
         raise CheckpointError(
@@ -61,6 +67,17 @@ def load_tokenizer(folder: Path, device: torch.device) -> Tokenizer:
     model = VQNSP(config)
     checkpoint.load_into(model, checkpoint.load_weights(folder), folder)
     return Tokenizer(model.to(device).eval(), checkpoint.content_hash(folder))
+
+
+def _load_official(path: Path, device: torch.device) -> Tokenizer:
+    """Load what importing the file would write, so that its codes have the same name either way."""
+    with TemporaryDirectory(prefix="eeg-tokenizer-") as folder:
+        try:
+            with torch.random.fork_rng(devices=[]):  # a file must leave the random numbers as a directory would
+                import_tokenizer(read_state(path), Path(folder), path.name)
+        except OfficialStateError as error:
+            raise CheckpointError(f"Cannot load a tokenizer from {path}: {error}") from error
+        return load_tokenizer(Path(folder), device)
 
 
 def encode_store(path: Path, folder: Path, *, device: str = "auto") -> dict[str, Any]:

@@ -29,11 +29,13 @@ class OfficialNames:
         untrained: official tensors that no forward pass reads and our models lack, each with the name of another
             official tensor that has its shape.
         own: tensors of ours that the official models lack; loading leaves them.
+        unused: beginnings of names that released files hold beyond the official model's own, and that nothing reads.
     """
 
     renames: tuple[tuple[str, str], ...]
     untrained: Mapping[str, str]
     own: frozenset[str] = frozenset()
+    unused: tuple[str, ...] = ()
 
     def shared(self, model: nn.Module) -> dict[str, Tensor]:
         """Return the tensors that both have, by their official names."""
@@ -49,15 +51,16 @@ class OfficialNames:
 
 
 def load_official(model: nn.Module, state: Mapping[str, Tensor], names: OfficialNames) -> dict[str, Tensor]:
-    """Copy an official state into `model` and return its untrained tensors, which `to_official` wants back.
+    """Copy an official state into `model` and return its untrained and unused tensors, which `to_official` wants back.
 
     Raises:
         OfficialStateError: listing every missing, unexpected or differently shaped tensor; `model` is then unchanged.
     """
     own = names.shared(model)
     expected = {**own, **{name: own[like] for name, like in names.untrained.items()}}
+    unused = {name for name in state if name.startswith(names.unused) and name not in expected}
     problems = [f"missing {name}" for name in expected if name not in state]
-    problems += [f"unexpected {name}" for name in state if name not in expected]
+    problems += [f"unexpected {name}" for name in state if name not in expected and name not in unused]
     problems += [
         f"{name}: expected {tuple(_official_form(name, expected[name]).shape)}, found {tuple(state[name].shape)}"
         for name in expected
@@ -70,13 +73,13 @@ def load_official(model: nn.Module, state: Mapping[str, Tensor], names: Official
         )
     kept = {name: tensor for name, tensor in model.state_dict().items() if name in names.own}
     model.load_state_dict(kept | {names.ours(name): state[name].reshape(own[name].shape) for name in own})
-    return {name: state[name].clone() for name in names.untrained}
+    return {name: state[name].clone() for name in [*names.untrained, *sorted(unused)]}
 
 
 def to_official(model: nn.Module, names: OfficialNames, untrained: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the official state dict of `model`, with `untrained` tensors, or zeros where it has none."""
+    """Return the official state dict of `model`, with `untrained` tensors, or zeros where a model needs one."""
     state = {name: _official_form(name, tensor.detach().clone()) for name, tensor in names.shared(model).items()}
-    return state | {name: untrained.get(name, zeros_like(state[like])) for name, like in names.untrained.items()}
+    return state | {name: zeros_like(state[like]) for name, like in names.untrained.items()} | dict(untrained)
 
 
 def backbone_config(state: Mapping[str, Tensor], prefix: str, *, heads: int | None = None) -> BackboneConfig:

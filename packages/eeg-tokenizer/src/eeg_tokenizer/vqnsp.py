@@ -87,6 +87,7 @@ OFFICIAL_NAMES = OfficialNames(
         "quantize.embedding.embed_avg": "quantize.embedding.weight",
     },
     own=frozenset({"quantizer.idle"}),
+    unused=("loss", "teacher", "scaling"),  # which the official code drops when it loads a tokenizer
 )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Literal
 
 import torch
 from eeg_tokenizer.backbone import Backbone, BackboneConfig, init_weights, valid_or_none
@@ -18,26 +19,29 @@ from torch import Tensor, nn
 
 HEAD_SCALE = 0.001  # first predictions near chance, so the head's noise does not disturb the pre-trained layers
 
-OFFICIAL_NAMES = OfficialNames(
-    renames=(
-        ("fc_norm.", "fc_norm."),
-        ("head.", "head."),
-        ("", "backbone."),
-    ),
-    untrained={},
-)
+Pooling = Literal["mean", "cls"]
+
+
+def official_names(pooling: Pooling) -> OfficialNames:
+    """Return how the names map: the norm before the head is `fc_norm` of the mean and `norm` of cls."""
+    norm = "fc_norm." if pooling == "mean" else "norm."
+    return OfficialNames(renames=((norm, "fc_norm."), ("head.", "head."), ("", "backbone.")), untrained={})
 
 
 class Classifier(nn.Module):
     """Backbone, the mean over the valid patches, LayerNorm, and a linear head, for classes or for values of targets.
 
+    With `pooling` "cls" the head reads cls in place of the mean: `--use_cls` of the official code, and what Labram of
+    braindecode does unless told otherwise. Our own training always takes the mean, as the paper.
+
     cls takes its own position (slot 0), also when pre-training gave it the first channel's, as in the official code.
     """
 
-    def __init__(self, config: BackboneConfig, n_outputs: int) -> None:
+    def __init__(self, config: BackboneConfig, n_outputs: int, *, pooling: Pooling = "mean") -> None:
         super().__init__()
         self.config = replace(config, cls_position="slot_0", mask_token=False, final_norm=False)
         self.n_outputs = n_outputs
+        self.pooling = pooling
         self.backbone = Backbone(self.config)
         self.fc_norm = nn.LayerNorm(config.width, eps=NORM_EPS)
         self.head = nn.Linear(config.width, n_outputs)
@@ -53,12 +57,14 @@ class Classifier(nn.Module):
     def features(self, batch: Batch) -> Tensor:
         """Return one embedding (B, D) for each window, which the head reads."""
         valid = valid_or_none(batch.valid)
-        patches = self.backbone(batch.patches, batch.channel, batch.time, valid)[:, 1:]
-        if valid is None:
-            mean = patches.mean(1)
+        tokens = self.backbone(batch.patches, batch.channel, batch.time, valid)
+        if self.pooling == "cls":
+            pooled = tokens[:, 0]
+        elif valid is None:
+            pooled = tokens[:, 1:].mean(1)
         else:
-            mean = (patches * valid.unsqueeze(-1)).sum(1) / valid.sum(1, keepdim=True)
-        out: Tensor = self.fc_norm(mean)
+            pooled = (tokens[:, 1:] * valid.unsqueeze(-1)).sum(1) / valid.sum(1, keepdim=True)
+        out: Tensor = self.fc_norm(pooled)
         return out
 
     def training_flops(self, n_windows: int, n_patches: int) -> float:
@@ -66,7 +72,7 @@ class Classifier(nn.Module):
         return (1 + BACKWARD) * backbone_flops(self.config, n_windows, n_patches)
 
     @classmethod
-    def from_pretrained(cls, backbone: Backbone, n_outputs: int, *, drop_path: float = 0.0) -> Classifier:
+    def from_backbone(cls, backbone: Backbone, n_outputs: int, *, drop_path: float = 0.0) -> Classifier:
         """Start from a pre-trained backbone; its final norm and mask token are left out, norm and head are fresh."""
         model = cls(replace(backbone.config, drop_path=drop_path), n_outputs)
         dropped = ("norm.", "mask_token")
@@ -81,10 +87,11 @@ class Classifier(nn.Module):
         Raises:
             OfficialStateError: when a tensor is missing, unexpected, or of another shape.
         """
-        model = cls(backbone_config(state, ""), shape_of(state, "head.weight")[0])
-        load_official(model, state, OFFICIAL_NAMES)
+        pooling: Pooling = "cls" if "norm.weight" in state else "mean"
+        model = cls(backbone_config(state, ""), shape_of(state, "head.weight")[0], pooling=pooling)
+        load_official(model, state, official_names(pooling))
         return model
 
     def to_official(self) -> dict[str, Tensor]:
         """Return the official state dict of this model."""
-        return to_official(self, OFFICIAL_NAMES, {})
+        return to_official(self, official_names(self.pooling), {})

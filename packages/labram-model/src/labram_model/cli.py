@@ -27,6 +27,7 @@ from labram_model.info import describe
 from labram_model.list_runs import list_runs
 from labram_model.pretrain import PretrainOptions
 from labram_model.pretrain import pretrain as pretrain_model
+from labram_model.weights import export_weights, import_weights
 
 WRONG_USAGE = (LabramError, StoreError, WindowsError, RunError, CheckpointError, DeviceError)
 FAILED = (TrainingError, OSError)
@@ -83,8 +84,8 @@ def pretrain(
     tokenizer: Annotated[
         Path | None,
         typer.Option(
-            help="Directory of a trained tokenizer.  [default: the codes in the store; where there are none, a "
-            "tokenizer is trained first]"
+            help="Directory of a trained tokenizer, or an official .pth.  [default: the codes in the store; where "
+            "there are none, a tokenizer is trained first]"
         ),
     ] = None,
     size: Size = None,
@@ -150,7 +151,10 @@ def finetune(
     store: StorePath,
     task: TaskPath,
     checkpoint: Annotated[
-        Path | None, typer.Option(help="Output of labram pretrain.  [default: the same model from random weights]")
+        Path | None,
+        typer.Option(
+            help="Output of labram pretrain, or an official .pth.  [default: the same model from random weights]"
+        ),
     ] = None,
     output: Annotated[Path, typer.Option(help="Directory for the run.")] = Path("finetuned"),
     size: Size = None,
@@ -196,7 +200,7 @@ def evaluate(
     *,
     store: StorePath,
     task: TaskPath,
-    checkpoint: Annotated[Path, typer.Option(help="Output of labram finetune.")],
+    checkpoint: Annotated[Path, typer.Option(help="Output of labram finetune, or an official .pth.")],
     split: Annotated[Literal["train", "val", "test"], typer.Option(help="Whose subjects to score.")] = "test",
     device: Device = "auto",
     as_json: AsJson = False,
@@ -211,7 +215,7 @@ def embed(
     files: Annotated[list[Path], typer.Argument(help="Raw recordings, of any format that eeg-ingest reads.")],
     *,
     output: Annotated[Path, typer.Option("--output", "-o", help="The Parquet file to write.")],
-    checkpoint: Annotated[Path, typer.Option(help="Output of labram pretrain or labram finetune.")],
+    checkpoint: Annotated[Path, typer.Option(help="Output of labram pretrain or finetune, or an official .pth.")],
     unit: Annotated[str | None, typer.Option(help="Unit of the samples, where a file does not say.")] = None,
     line_freq_hz: Annotated[str, typer.Option(help="Mains to take out: auto, 50 or 60.")] = "auto",
     montage: Annotated[str | None, typer.Option(help="The cap, where channels are only numbered.")] = None,
@@ -242,7 +246,9 @@ def embed(
 
 @app.command()
 def info(
-    path: Annotated[Path, typer.Argument(help="A model's directory, or a store.")], *, as_json: AsJson = False
+    path: Annotated[Path, typer.Argument(help="A model's directory or official .pth, or a store.")],
+    *,
+    as_json: AsJson = False,
 ) -> None:
     """Say what a model or a store is."""
     _report(_run(lambda: describe(path)), reports.described, as_json=as_json)
@@ -260,6 +266,30 @@ def runs(
 ) -> None:
     """Tell of trainings: how far they are, how well they learn, and what they take."""
     _report(_run(lambda: list_runs(folders, compare=compare, html=html)), reports.runs, as_json=as_json)
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="A .pth of the official code, or a state dict of braindecode's Labram.")],
+    *,
+    output: Annotated[Path, typer.Option(help="Directory for the model.")],
+    classes: Annotated[str | None, typer.Option(help="Names of a classifier's classes, as in wake,sleep.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Turn weights of the official code or of braindecode into a directory of ours (docs/weights.md)."""
+    names = classes.split(",") if classes else []
+    _report(_run(lambda: import_weights(file, output, classes=names)), reports.described, as_json=as_json)
+
+
+@app.command()
+def export(
+    model: Annotated[Path, typer.Argument(help="A model's directory.")],
+    *,
+    output: Annotated[Path, typer.Option(help="The .pth to write.")],
+    as_json: AsJson = False,
+) -> None:
+    """Write a model as the official code reads it."""
+    _report(_run(lambda: export_weights(model, output)), reports.described, as_json=as_json)
 
 
 def main() -> None:

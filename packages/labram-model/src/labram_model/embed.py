@@ -39,6 +39,7 @@ from labram_model import models
 from labram_model.classifier import Classifier
 from labram_model.errors import LabramError
 from labram_model.masked import MaskedModel
+from labram_model.weights import model_folder
 
 logger = logging.getLogger(__name__)
 
@@ -115,7 +116,8 @@ def embed(options: EmbedOptions) -> dict[str, Any]:
     done: dict[Path, Embedded] = {}
     failures: list[dict[str, str]] = []
     with join(options.device) as place, _scratch(parts):
-        model = load_embedder(options.checkpoint).to(place.device)
+        with model_folder(options.checkpoint) as folder:
+            model, model_hash = load_embedder(folder).to(place.device), checkpoint.content_hash(folder)
         for number, path in enumerate(options.files):
             part = parts / f"{number}.parquet"
             outcome = outcome_of(
@@ -131,7 +133,7 @@ def embed(options: EmbedOptions) -> dict[str, Any]:
                 done[part] = outcome
         summary = {
             "checkpoint": str(options.checkpoint),
-            "model": checkpoint.content_hash(options.checkpoint),
+            "model": model_hash,
             "files": [asdict(embedded) for embedded in done.values()],
             "failures": failures,
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,52 +15,78 @@ from torch import nn
 
 from labram_model import models
 from labram_model.errors import LabramError
-from labram_model.goal import Goal, goal_in
-from labram_model.labelled import labelled_windows
+from labram_model.goal import Classification, Goal, goal_in
+from labram_model.labelled import LabelledWindow, labelled_windows
 from labram_model.labelled_batches import LabelledReader, predict
-from labram_model.split import windows_of
+from labram_model.split import divide, windows_of
 from labram_model.target_values import name_targets
 from labram_model.task import Task, load_task
+from labram_model.weights import model_folder
 
 logger = logging.getLogger(__name__)
 
 _FREE_KEYS = {"name", "training"}  # of a task: they do not change which windows are scored
 
 
-def evaluate(store_path: Path, task_path: Path, folder: Path, *, split: str, device: str) -> dict[str, Any]:
-    """Score the model in `folder` on what was its `split` when it was fine-tuned.
+def evaluate(store_path: Path, task_path: Path, path: Path, *, split: str, device: str) -> dict[str, Any]:
+    """Score the model in `path` on what was its `split` when it was fine-tuned.
+
+    An imported model was fine-tuned elsewhere, on a split that is not known: it is scored on the task's own.
 
     Raises:
         LabramError: a model of another kind or of another task, a store without the split's subjects.
         StoreError, CheckpointError: as the parts that raise them say.
     """
-    config = models.expect_kind(folder, *models.FINETUNED)
     store = Store.open(store_path)
     task = name_targets(load_task(task_path), store)
-    _check_task(task, config["task"], task_path, folder)
-    if data_digest(store) != config["data"]["store_digest"]:
-        logger.warning("The store %s is not as it was when the model in %s was fine-tuned.", store_path, folder)
+    with model_folder(path) as folder, join(device) as place:
+        config = models.expect_kind(folder, *models.FINETUNED)
+        if "task" in config:
+            _check_task(task, config["task"], task_path, path)
+            if data_digest(store) != config["data"]["store_digest"]:
+                logger.warning("The store %s is not as it was when the model in %s was fine-tuned.", store_path, path)
+            windows = _windows_then(task, config, split, store, path)
+            goal = goal_in(config["config"])
+        else:
+            windows, goal = _windows_now(task, config, split, store, path)
+        model = models.load_finetuned(folder).to(place.device)
+        scored = score_split(model, LabelledReader(store, windows, task), goal, place.device)
+    return {
+        "checkpoint": str(path),
+        "task": task.name,
+        **goal.described(),
+        "split": split,
+        **scored,
+    }
+
+
+def _windows_then(task: Task, config: dict[str, Any], split: str, store: Store, path: Path) -> Sequence[LabelledWindow]:
+    """Return the windows of the subjects that the model had in this split."""
     labelled = labelled_windows(store, task)
     subjects = config["split"][split]
     windows = labelled.of(subjects) if task.split.by == "subject" else windows_of(task.split, split, labelled)
     found = {window.subject for window in windows}
     if missing := [subject for subject in subjects if subject not in found]:
         raise LabramError(
-            f"Cannot score {split} in {store_path}: expected windows of the {len(subjects)} subjects that the model in "
-            f"{folder} had there, found none of {', '.join(missing)}. Give the store that it was fine-tuned on."
+            f"Cannot score {split} in {store.path}: expected windows of the {len(subjects)} subjects that the model in "
+            f"{path} had there, found none of {', '.join(missing)}. Give the store that it was fine-tuned on."
         )
-    reader = LabelledReader(store, windows, task)
-    goal = goal_in(config["config"])
-    with join(device) as place:
-        model = models.load_finetuned(folder).to(place.device)
-        scored = score_split(model, reader, goal, place.device)
-    return {
-        "checkpoint": str(folder),
-        "task": task.name,
-        **goal.described(),
-        "split": split,
-        **scored,
-    }
+    return windows
+
+
+def _windows_now(
+    task: Task, config: dict[str, Any], split: str, store: Store, path: Path
+) -> tuple[Sequence[LabelledWindow], Goal]:
+    """Return the windows of the task's own split, and its classes, which an imported model must have in number."""
+    expected, found = task.classes, config["config"]["classes"]
+    if expected is None or len(expected) != len(found):
+        raise LabramError(
+            f"Cannot use the task {task.name} with {path}: expected {len(found)} classes, as the model has, found "
+            f"{'targets' if expected is None else len(expected)}. Give the task that it was fine-tuned on."
+        )
+    division = divide(task.split, labelled_windows(store, task), list(task.event_labels))
+    logger.warning("%s does not tell on which subjects it was trained: they may be among those of %s.", path, split)
+    return division.windows[split], Classification(tuple(expected))
 
 
 def score_split(model: nn.Module, reader: LabelledReader, goal: Goal, device: torch.device) -> dict[str, Any]:

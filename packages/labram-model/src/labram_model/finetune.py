@@ -36,6 +36,7 @@ from labram_model.labelled_batches import LabelledBatch, LabelledReader
 from labram_model.split import Division, divide
 from labram_model.target_values import name_targets
 from labram_model.task import SPLITS, Task, load_task
+from labram_model.weights import model_folder
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +50,8 @@ class FinetuneOptions:
     """What `labram finetune` is asked for.
 
     Attributes:
-        checkpoint: a pre-trained model; None for the same model from random weights.
+        checkpoint: a pre-trained or fine-tuned model, whose head is left out, as a directory or an official file; None
+            for the same model from random weights.
         size: of the model from random weights; None is "base" on a GPU and "tiny" on a CPU.
         steps: at most so many optimizer steps; None for all epochs of the task. Warm-up and decay shrink with them.
         allow_inexact, accumulate, keep: see `eeg_tokenizer.train.TrainOptions`.
@@ -95,13 +97,15 @@ def finetune(options: FinetuneOptions) -> tuple[dict[str, Any], int]:
         readers = {name: LabelledReader(store, division.windows[name], task) for name in SPLITS}
         goal = goal_of(task, {name: reader.labels for name, reader in readers.items()})
         torch.manual_seed(options.seed)
-        size, model = _model(options, task, goal.n_outputs, place.device)
+        size, begun_with, model = _model(options, task, goal.n_outputs, place.device)
         batch_size, plan = _plan(options, task, len(readers["train"]), place)
         compute = choose_compute(
             options.precision, compiled=options.compiled, recompute=options.recompute, device=place.device
         )
         compute.prepare(model)
-        document = _document(options, task, store, model, division, goal=goal, size=size, plan=plan)
+        document = _document(
+            options, task, store, model, division, goal=goal, size=size, begun_with=begun_with, plan=plan
+        )
         document["options"] |= compute.recorded()
         document["place"] = place_of(place, accumulate=plan.accumulate)
         if place.writes:
@@ -204,20 +208,24 @@ def layer_scale(model: Classifier, decay: float) -> Callable[[str], float]:
     return scale
 
 
-def _model(options: FinetuneOptions, task: Task, n_outputs: int, device: torch.device) -> tuple[str, Classifier]:
-    """Return the size's name and the model, pre-trained or from random weights."""
+def _model(
+    options: FinetuneOptions, task: Task, n_outputs: int, device: torch.device
+) -> tuple[str, str | None, Classifier]:
+    """Return the size's name, the hash of the pre-trained model, and the model, with its weights or random ones."""
     if options.checkpoint is None:
         size, config = models.backbone_config(options.size, device)
         logger.info("No --checkpoint: fine-tuning a model of size %s from random weights.", size)
-        return size, Classifier(replace(config, drop_path=task.training.drop_path), n_outputs).to(device)
+        return size, None, Classifier(replace(config, drop_path=task.training.drop_path), n_outputs).to(device)
     if options.size is not None:
         raise LabramError(
             "Cannot choose the size of a pre-trained model: expected --checkpoint or --size, found both. Leave out one."
         )
-    pretrained = models.load_masked(options.checkpoint)
-    size = checkpoint.load_config(options.checkpoint)["size"]
-    model = Classifier.from_pretrained(pretrained.backbone, n_outputs, drop_path=task.training.drop_path)
-    return size, model.to(device)
+    with model_folder(options.checkpoint) as folder:
+        backbone = models.load_backbone(folder)
+        size = checkpoint.load_config(folder)["size"]
+        begun_with = checkpoint.content_hash(folder)
+    model = Classifier.from_backbone(backbone, n_outputs, drop_path=task.training.drop_path)
+    return size, begun_with, model.to(device)
 
 
 def _layer_decay(options: FinetuneOptions, task: Task) -> float:
@@ -253,10 +261,10 @@ def _document(
     *,
     goal: Goal,
     size: str,
+    begun_with: str | None,
     plan: Plan,
 ) -> dict[str, Any]:
     """Return `config.json`: the model, what it learns from, and the options that a resumed run must repeat."""
-    begun_with = checkpoint.content_hash(options.checkpoint) if options.checkpoint else None
     told = task.model_dump(mode="json")
     return {
         **models.finetuned_document(model, goal.kind, goal.described()),

@@ -15,12 +15,13 @@ from eeg_tokenizer.windows import data_digest
 
 from labram_model import models
 from labram_model.errors import LabramError
+from labram_model.weights import model_folder
 
 _KINDS = (models.MASKED, *models.FINETUNED, models.TOKENIZER)
 
 
 def describe(path: Path) -> dict[str, Any]:
-    """Describe a store, or the model of a run, a checkpoint in it, or a tokenizer.
+    """Describe a store, or the model of a run, a checkpoint in it, a tokenizer, or an official file.
 
     Raises:
         LabramError: neither of the two.
@@ -28,8 +29,9 @@ def describe(path: Path) -> dict[str, Any]:
     """
     if (path / "zarr.json").is_file():
         return _describe_store(path)
-    if (path / "config.json").is_file():
-        return _describe_model(path)
+    if path.is_file() or (path / "config.json").is_file():
+        with model_folder(path) as folder:
+            return _describe_model(folder) | {"path": str(path)}
     raise LabramError(
         f"Cannot describe {path}: expected a model's directory (config.json) or a store (zarr.json), found "
         f"{'neither' if path.exists() else 'nothing there'}. Give the --output of a training, or a store."
@@ -48,8 +50,9 @@ def _describe_model(folder: Path) -> dict[str, Any]:
     described = {
         "path": str(folder),
         "kind": kind,
-        "made_by": models.MADE_BY[kind],
-        "size": options.get("size"),
+        "made_by": None if "imported" in document else models.MADE_BY[kind],
+        "imported": document.get("imported"),
+        "size": document.get("size", options.get("size")),
         "parameters": document.get("parameters") or _tokenizer_parameters(config),
         "backbone": {name: backbone[name] for name in ("width", "layers", "heads", "mlp_width")},
         "steps": record.get("step", 0),

@@ -26,6 +26,7 @@ OFFICIAL_NAMES = OfficialNames(
         "projection_head.0.weight": "student.blocks.0.attn.proj.weight",
         "projection_head.0.bias": "student.blocks.0.attn.proj.bias",
     },
+    unused=("logit_scale",),  # in the released labram-base.pth (issue 27 of the official repository)
 )
 
 

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.metadata import version
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import torch
 from eeg_tokenizer import checkpoint
-from eeg_tokenizer.backbone import SIZES, BackboneConfig
+from eeg_tokenizer.backbone import SIZES, Backbone, BackboneConfig
 from torch import nn
 
 from labram_model.classifier import Classifier
@@ -42,7 +43,7 @@ def finetuned_document(model: Classifier, kind: str, outputs: Mapping[str, Any])
     """Return what `config.json` says of the model itself; `outputs` says what they mean: `classes` or `targets`."""
     return {
         "model": kind,
-        "config": {"backbone": asdict(model.config), **outputs},
+        "config": {"backbone": asdict(model.config), "pooling": model.pooling, **outputs},
         "parameters": count_parameters(model),
         "versions": versions(),
     }
@@ -68,9 +69,23 @@ def load_finetuned(folder: Path) -> Classifier:
     config = document["config"]
     with _understood(folder):
         outputs = len(config["targets"]) if document["model"] == REGRESSOR else n_outputs(len(config["classes"]))
-        model = Classifier(BackboneConfig(**config["backbone"]), outputs)
+        pooling = config.get("pooling", "mean")  # models of before had no other
+        model = Classifier(BackboneConfig(**config["backbone"]), outputs, pooling=pooling)
     checkpoint.load_into(model, checkpoint.load_weights(folder), folder)
     return model.eval()
+
+
+def load_backbone(folder: Path) -> Backbone:
+    """Load the backbone of a pre-trained or a fine-tuned model; raises as `load_masked`."""
+    kind = expect_kind(folder, MASKED, *FINETUNED)["model"]
+    return (load_masked(folder) if kind == MASKED else load_finetuned(folder)).backbone
+
+
+def size_of(config: BackboneConfig) -> str:
+    """Return the name of the size with this shape, or the shape in words."""
+    shape = attrgetter("width", "layers", "heads", "mlp_width")
+    named = [name for name, size in SIZES.items() if shape(size) == shape(config)]
+    return named[0] if named else f"{config.layers} layers of {config.width}"
 
 
 def expect_kind(folder: Path, *kinds: str) -> dict[str, Any]:
