@@ -134,12 +134,14 @@ def whole_shards(folder: Path) -> Iterator[int]:
 def loader(folder: Path) -> Iterator[int]:
     """Float32 batches, as training takes them."""
     from eeg_store import Store  # noqa: PLC0415
+    from eeg_tokenizer.batch_plan import BatchOptions, plan_batches  # noqa: PLC0415
     from eeg_tokenizer.loader import BatchLoader, StoredWindows  # noqa: PLC0415
     from eeg_tokenizer.windows import cut_windows  # noqa: PLC0415
 
     store = Store.open(folder / "data.zarr")
     windows = cut_windows(store, stride_seconds=SECONDS)
-    batches = BatchLoader(StoredWindows(store, windows).read, len(windows), batch_size=BATCH, seed=0)
+    plan = plan_batches(windows, BatchOptions(), batch_size=BATCH, seed=0, mixed=True)
+    batches = BatchLoader(StoredWindows(store, windows).read, plan)
     for batch in batches.batches(0, 10**9):
         yield len(batch)
 

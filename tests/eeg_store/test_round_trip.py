@@ -146,7 +146,7 @@ def test_the_same_recordings_give_the_same_bytes(tmp_path: Path, recordings: Rec
         (("{array}", -1, 1), "found seconds -1 to 1"),
         (("{array}", 10**9, 1), "expected seconds within 0 to"),
         (("src/none/signal", 0, 1), "opening an array failed"),
-        (("{array}", 800 * SFREQ_HZ, 4), "is missing"),
+        (("{array}", 800 * SFREQ_HZ, 4), "expected a stored chunk"),
     ],
 )
 def test_what_is_not_stored_is_not_zeros(filled: Store, window: tuple[str, int, int], message: str) -> None:
@@ -160,7 +160,7 @@ def test_an_array_that_grows_is_followed(filled: Store, recordings: Recordings) 
     array = next(array.path for array in filled.arrays() if array.source == "src")
     reader.read_seconds(array, 0, 1)
     slot = filled.reserve([recordings.request("later", 30)])["later"]
-    with pytest.raises(StoreError, match="is missing"):
+    with pytest.raises(StoreError, match="expected a stored shard"):
         reader.read_seconds(array, slot.first_second, 30)
     recordings.write(filled, slot)
     found = reader.read_seconds(array, slot.first_second, 30)
@@ -171,3 +171,29 @@ def test_a_seconds_samples_are_in_the_scale(filled: Store) -> None:
     values: Any = filled.arrays()[0].attrs
     assert values["sfreq_hz"] == SFREQ_HZ == 200
     assert values["scale_uv"] == SCALE_UV == 0.1
+
+
+@pytest.mark.parametrize("place", [0.0, 0.3, 0.7, 1.0])
+@pytest.mark.parametrize("damage", ["flipped", "cut", "emptied"])
+def test_damaged_bytes_are_never_read_as_signal(
+    filled: Store, recordings: Recordings, place: float, damage: str
+) -> None:
+    """Whatever is damaged, a window is read as it was or not at all."""
+    array = next(array for array in filled.arrays() if array.source == "src")
+    slot = filled.reserve([recordings.request("hurt", 40)])["hurt"]
+    recordings.write(filled, slot)
+    file = filled.path / array.path / f"c.{slot.first_second // array.shard_seconds}.0.0"
+    data = bytearray(file.read_bytes())
+    at = round(place * (len(data) - 1))
+    if damage == "flipped":
+        data[at] ^= 0x10
+    file.write_bytes(data if damage == "flipped" else data[:at] if damage == "cut" else b"")
+    n_refused = 0
+    for second in range(40):
+        try:
+            found = WindowReader(filled).read_seconds(array.path, slot.first_second + second, 1)
+        except StoreError as error:
+            n_refused += "reading failed" in str(error)
+        else:
+            np.testing.assert_array_equal(found, recordings.signal("hurt", 40)[second : second + 1])
+    assert n_refused > 0

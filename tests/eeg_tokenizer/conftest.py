@@ -12,7 +12,7 @@ import torch
 from eeg_store import QUALITY_MEASURES, SFREQ_HZ, RecordingWriter, SlotRequest, Store
 from numpy.typing import NDArray
 
-NON_FINITE = QUALITY_MEASURES.index("non_finite")
+NON_FINITE, LINE_NOISE = (QUALITY_MEASURES.index(name) for name in ("non_finite", "line_noise"))
 
 
 def write_store(path: Path, recordings: Sequence[dict[str, Any]]) -> Store:
@@ -25,6 +25,7 @@ def write_store(path: Path, recordings: Sequence[dict[str, Any]]) -> Store:
         n_seconds = sum(stored["segments"])
         quality = np.zeros((n_seconds, len(stored["channels"]), len(QUALITY_MEASURES)), dtype=np.float32)
         quality[list(stored["broken_seconds"]), stored["broken_channel"], NON_FINITE] = 0.5
+        quality[list(stored["noisy_seconds"]), :, LINE_NOISE] = 1
         with RecordingWriter(store, slots[stored["name"]]) as writer:
             writer.append(_signal(n_seconds, len(stored["channels"]), stored["seed"]), quality)
             writer.commit(_row(stored, n_seconds), [])
@@ -40,9 +41,11 @@ def recording(
     subject: str | None = "01",
     broken_seconds: Sequence[int] = (),
     broken_channel: int = 0,
+    noisy_seconds: Sequence[int] = (),
     seed: int | None = 0,
 ) -> dict[str, Any]:
-    """Describe a recording: unbroken segments in seconds, and the seconds in which a channel has a NaN.
+    """Describe a recording: unbroken segments in seconds, the seconds in which a channel has a NaN, and those of
+    nothing but mains hum, as their quality says.
 
     Without a seed the signal is zero.
     """

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -7,13 +8,16 @@ from contextlib import closing
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import torch
 import zarr
 from eeg_store import Store, StoreError
 from eeg_store.channels import slot_of
+from eeg_tokenizer.batch_plan import BatchPlan, FixedBatches
 from eeg_tokenizer.batches import Batch
-from eeg_tokenizer.loader import BatchLoader, StoredWindows, read_ahead
+from eeg_tokenizer.loader import BatchLoader, LoaderError, StoredWindows, read_ahead
+from eeg_tokenizer.sampling import Permutations
 from eeg_tokenizer.windows import GRID, WindowsError, cut_grid, cut_windows
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,10 +26,14 @@ from numpy.typing import NDArray
 Indices = NDArray[np.int64]
 
 
+def plan(n_windows: int, batch_size: int, seed: int = 0, groups: Indices | None = None) -> BatchPlan:
+    return BatchPlan(Permutations(n_windows, (seed,), groups), FixedBatches(batch_size))
+
+
 def loader(
     n_windows: int, batch_size: int, seed: int = 0, rank: int = 0, world_size: int = 1
 ) -> BatchLoader[list[int]]:
-    return BatchLoader(np.ndarray.tolist, n_windows, batch_size=batch_size, seed=seed, rank=rank, world_size=world_size)
+    return BatchLoader(np.ndarray.tolist, plan(n_windows, batch_size, seed), rank=rank, world_size=world_size)
 
 
 @settings(deadline=None)
@@ -54,16 +62,15 @@ def test_epochs_and_seeds_differ() -> None:
     assert len(orders) == 9
 
 
-@pytest.mark.parametrize(("n_windows", "batch_size", "world_size"), [(0, 4, 1), (5, 0, 1), (5, 3, 2)])
-def test_impossible_batches_are_refused(n_windows: int, batch_size: int, world_size: int) -> None:
-    with pytest.raises(ValueError, match="expected"):
-        loader(n_windows, batch_size, world_size=world_size)
+def test_batches_that_processes_cannot_share_are_refused() -> None:
+    with pytest.raises(ValueError, match="that 2 processes divide, found 3"):
+        loader(5, 3, world_size=2)
 
 
 def test_batches_hold_what_plain_zarr_reads(mixed_store: Store) -> None:
     windows = cut_windows(mixed_store, stride_seconds=3)
     stored = StoredWindows(mixed_store, windows)
-    batches = list(BatchLoader(stored.read, len(windows), batch_size=7, seed=1).batches(0, len(windows) // 7))
+    batches = list(BatchLoader(stored.read, plan(len(windows), 7, seed=1)).batches(0, len(windows) // 7))
     for batch in batches:
         for row, index in enumerate(batch.window.tolist()):
             montage = windows.of(index)
@@ -81,7 +88,7 @@ def test_batches_hold_what_plain_zarr_reads(mixed_store: Store) -> None:
 
 def test_a_batch_mixes_sources_and_montages(mixed_store: Store) -> None:
     windows = cut_windows(mixed_store, stride_seconds=1)
-    batch = BatchLoader(StoredWindows(mixed_store, windows).read, len(windows), batch_size=32, seed=0).batch(0)
+    batch = BatchLoader(StoredWindows(mixed_store, windows).read, plan(len(windows), 32)).batch(0)
     assert {windows.of(index).source for index in batch.window.tolist()} == {"lab", "clinic"}
     assert len({windows.of(index).array for index in batch.window.tolist()}) == 3
     assert not batch.valid.all()
@@ -128,7 +135,7 @@ def test_a_damaged_shard_is_an_error_of_the_consumer(make_store: Callable[..., S
     windows = cut_windows(store, stride_seconds=1)
     for shard in Path(store.path, store.arrays()[0].path).glob("c.*"):
         shard.write_bytes(b"\0" * shard.stat().st_size)
-    batches = BatchLoader(StoredWindows(store, windows).read, len(windows), batch_size=4, seed=0)
+    batches = BatchLoader(StoredWindows(store, windows).read, plan(len(windows), 4))
     with pytest.raises(StoreError, match="reading failed"):
         list(batches.batches(0, 3))
 
@@ -156,9 +163,7 @@ def test_reading_ahead_is_bounded_ends_with_the_consumer_and_passes_errors_on() 
 def test_every_epoch_reads_every_window_once(mixed_store: Store) -> None:
     windows = cut_windows(mixed_store, stride_seconds=4)
     batches: list[Batch] = list(
-        BatchLoader(StoredWindows(mixed_store, windows).read, len(windows), batch_size=len(windows), seed=2).batches(
-            0, 2
-        )
+        BatchLoader(StoredWindows(mixed_store, windows).read, plan(len(windows), len(windows), seed=2)).batches(0, 2)
     )
     for batch in batches:
         assert sorted(batch.window.tolist()) == list(range(len(windows)))
@@ -167,9 +172,52 @@ def test_every_epoch_reads_every_window_once(mixed_store: Store) -> None:
 
 def test_groups_follow_each_other_through_every_epoch() -> None:
     groups = np.array([1, 0, 2, 0, 1, 2, 0, 1])
-    loader = BatchLoader(lambda indices: indices, 8, batch_size=4, seed=3, groups=groups)
+    loader = BatchLoader(lambda indices: indices, plan(8, 4, 3, groups))
     epochs = [np.concatenate([loader.batch(step), loader.batch(step + 1)]) for step in (0, 2, 4)]
     for epoch in epochs:
         assert groups[epoch].tolist() == [0, 0, 0, 1, 1, 1, 2, 2]
         assert sorted(epoch.tolist()) == list(range(8))
     assert len({tuple(epoch.tolist()) for epoch in epochs}) > 1
+
+
+def readers() -> list[psutil.Process]:
+    return [child for child in psutil.Process().children() if "spawn_main" in " ".join(child.cmdline())]
+
+
+def test_processes_read_the_batches_that_a_thread_reads(mixed_store: Store) -> None:
+    windows = cut_windows(mixed_store, stride_seconds=2)
+    stored = StoredWindows(mixed_store, windows)
+    state = torch.get_rng_state()
+    one, two = (list(BatchLoader(stored.read, plan(len(windows), 5), workers=n).batches(3, 10)) for n in (0, 2))
+    assert torch.equal(torch.get_rng_state(), state)
+    for thread, process in zip(one, two, strict=True):
+        for name in ("patches", "channel", "time", "valid", "window"):
+            assert torch.equal(getattr(thread, name), getattr(process, name))
+    assert not readers()
+
+
+def test_a_killed_reader_is_an_error_and_leaves_no_process(mixed_store: Store) -> None:
+    windows = cut_windows(mixed_store, stride_seconds=2)
+    handler = signal.getsignal(signal.SIGCHLD)
+    with closing(
+        BatchLoader(StoredWindows(mixed_store, windows).read, plan(len(windows), 2), workers=1).batches(0, 10**6)
+    ) as stream:
+        next(stream)
+        (reader,) = readers()
+        reader.send_signal(signal.SIGTERM)  # to the whole group, as a batch system sends it: training decides
+        next(stream)
+        reader.kill()
+        with pytest.raises(LoaderError, match="expected it to live"):
+            for _ in stream:
+                pass
+    assert signal.getsignal(signal.SIGCHLD) == handler
+    assert not readers()
+
+
+def test_an_error_in_a_reading_process_keeps_its_kind(make_store: Callable[..., Store]) -> None:
+    store = make_store({"name": "a"})
+    windows = cut_windows(store, stride_seconds=1)
+    for shard in Path(store.path, store.arrays()[0].path).glob("c.*"):
+        shard.write_bytes(b"\0" * shard.stat().st_size)
+    with pytest.raises(StoreError, match="reading failed"):
+        list(BatchLoader(StoredWindows(store, windows).read, plan(len(windows), 4), workers=1).batches(0, 2))

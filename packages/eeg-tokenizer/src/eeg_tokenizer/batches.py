@@ -120,32 +120,48 @@ def collate(samples: Sequence[Sample]) -> Batch:
         raise ValueError("Cannot make a batch: expected at least one window, found none.")
     for sample in samples:
         _check(sample)
-    n_patches = max(sample.signal.shape[0] * sample.signal.shape[1] for sample in samples)
-    shape = (len(samples), n_patches)
-    # Memory of torch, which is aligned: kernels may round by alignment, and a repeated run must give equal numbers.
-    batch = Batch(
-        patches=torch.empty((*shape, PATCH_SAMPLES)),
-        channel=torch.zeros(shape, dtype=torch.int64),
-        time=torch.zeros(shape, dtype=torch.int64),
-        valid=torch.zeros(shape, dtype=torch.bool),
-        window=torch.tensor([sample.window for sample in samples], dtype=torch.int64),
-        codes=torch.full(shape, NO_CODE) if any(sample.codes is not None for sample in samples) else None,
+    writer = BatchWriter(
+        [sample.signal.shape[:2] for sample in samples],
+        [sample.window for sample in samples],
+        codes=any(sample.codes is not None for sample in samples),
     )
-    patches, channel, time, valid = (part.numpy() for part in (batch.patches, batch.channel, batch.time, batch.valid))
-    codes = None if batch.codes is None else batch.codes.numpy()
     for row, sample in enumerate(samples):
+        writer.put(row, sample)
+    return writer.batch
+
+
+class BatchWriter:
+    """A batch to be filled row by row, so that a window need not outlive its turn."""
+
+    def __init__(self, shapes: Sequence[tuple[int, ...]], windows: Sequence[int], *, codes: bool) -> None:
+        """Make room for windows of these channels and seconds, (C, A) each, and these indices."""
+        shape = (len(shapes), max(n_channels * n_seconds for n_channels, n_seconds in shapes))
+        # Memory of torch, which is aligned: kernels may round by alignment, and a repeated run must give equal numbers.
+        self.batch = Batch(
+            patches=torch.empty((*shape, PATCH_SAMPLES)),
+            channel=torch.zeros(shape, dtype=torch.int64),
+            time=torch.zeros(shape, dtype=torch.int64),
+            valid=torch.zeros(shape, dtype=torch.bool),
+            window=torch.tensor(windows, dtype=torch.int64),
+            codes=torch.full(shape, NO_CODE) if codes else None,
+        )
+        parts = (self.batch.patches, self.batch.channel, self.batch.time, self.batch.valid)
+        self._patches, self._channel, self._time, self._valid = (part.numpy() for part in parts)
+        self._codes = None if self.batch.codes is None else self.batch.codes.numpy()
+
+    def put(self, row: int, sample: Sample) -> None:
+        """Fill a row. Every row must be filled."""
         n_channels, n_seconds, _ = sample.signal.shape
         n = n_channels * n_seconds
-        into = patches[row, :n].reshape(sample.signal.shape)
+        into = self._patches[row, :n].reshape(sample.signal.shape)
         into[...] = sample.signal  # converted and then scaled in the processor's cache: NumPy is slow at both at once
         into *= np.float32(sample.scale)
-        patches[row, n:] = 0
-        channel[row, :n].reshape(n_channels, n_seconds)[:] = sample.channel[:, None]
-        time[row, :n].reshape(n_channels, n_seconds)[:] = np.arange(n_seconds)
-        valid[row, :n] = True
-        if codes is not None and sample.codes is not None:
-            codes[row, :n] = sample.codes.reshape(n)
-    return batch
+        self._patches[row, n:] = 0
+        self._channel[row, :n].reshape(n_channels, n_seconds)[:] = sample.channel[:, None]
+        self._time[row, :n].reshape(n_channels, n_seconds)[:] = np.arange(n_seconds)
+        self._valid[row, :n] = True
+        if self._codes is not None and sample.codes is not None:
+            self._codes[row, :n] = sample.codes.reshape(n)
 
 
 def _check(sample: Sample) -> None:

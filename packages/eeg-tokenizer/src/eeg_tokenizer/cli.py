@@ -12,15 +12,18 @@ from typing import Annotated, Any, Literal, TypeVar
 import typer
 from eeg_store import StoreError
 
+from eeg_tokenizer.batch_plan import BatchOptions
 from eeg_tokenizer.checkpoint import CheckpointError, SaveError
 from eeg_tokenizer.distributed import DeviceError
 from eeg_tokenizer.encode import encode_store
+from eeg_tokenizer.loader import LoaderError
+from eeg_tokenizer.queries import QueryError
 from eeg_tokenizer.run import RunError
 from eeg_tokenizer.train import TrainOptions, train_tokenizer
 from eeg_tokenizer.training import TrainingError
 from eeg_tokenizer.windows import WindowsError
 
-WRONG_USAGE = (StoreError, WindowsError, RunError, CheckpointError, DeviceError)
+WRONG_USAGE = (StoreError, WindowsError, QueryError, RunError, CheckpointError, DeviceError)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -41,6 +44,18 @@ Compiled = Annotated[
 ]
 Recompute = Annotated[
     bool, typer.Option("--checkpoint-activations", help="Compute activations again: less memory, a third more time.")
+]
+Where = Annotated[
+    str | None, typer.Option(help="Take windows that fit, as in --where \"line_noise < 0.2 and source != 'tusl'\".")
+]
+Weights = Annotated[
+    str, typer.Option(help="Draw sources by hours, uniform, temperature:T, or given ones: siena=1,tusz=3.")
+]
+Tokens = Annotated[
+    int | None, typer.Option(min=1, help="Patches of a step, padding included, in place of --batch-size.")
+]
+LoaderWorkers = Annotated[
+    int, typer.Option(min=0, help="Processes that read batches, for each that trains; 0 reads in a thread.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 
@@ -84,6 +99,10 @@ def train(
     precision: Precision = None,
     compiled: Compiled = None,
     recompute: Recompute = False,
+    where: Where = None,
+    weights: Weights = "hours",
+    tokens: Tokens = None,
+    loader_workers: LoaderWorkers = 0,
     as_json: AsJson = False,
 ) -> None:
     """Train a VQ-NSP tokenizer. Under torchrun, each process takes its share of every batch."""
@@ -108,6 +127,7 @@ def train(
         allow_inexact=allow_inexact,
         accumulate=accumulate,
         keep=keep,
+        batches=BatchOptions(where, weights, tokens, loader_workers),
     )
     result = _run(lambda: train_tokenizer(options))
     if result.summary:
@@ -140,7 +160,7 @@ def _run(command: Callable[[], T]) -> T:
     except WRONG_USAGE as error:
         typer.echo(f"Error: {error}", err=True)
         raise typer.Exit(2) from error
-    except (TrainingError, SaveError) as error:
+    except (TrainingError, LoaderError, SaveError) as error:
         typer.echo(f"Error: {error}", err=True)
         raise typer.Exit(1) from error
     except OSError as error:  # a full disk or a missing permission, named by the system

@@ -1,27 +1,42 @@
-"""Random batches from a store: each a function of the seed and its number, read ahead in a thread.
+"""Batches of windows from a store, read ahead in a thread or in processes.
 
 Shapes: B batch, C channels, A seconds, W windows.
 """
 
 from __future__ import annotations
 
+import atexit
+import multiprocessing
+import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
 from typing import Generic, TypeVar
 
 import numpy as np
+import torch
 from eeg_store import SFREQ_HZ, Store, WindowReader
 from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset
 
-from eeg_tokenizer.batches import MODEL_UNIT_UV, Batch, Sample, collate
+from eeg_tokenizer.batch_plan import BatchPlan
+from eeg_tokenizer.batches import MODEL_UNIT_UV, Batch, BatchWriter, Sample
+from eeg_tokenizer.sampling import Indices
 from eeg_tokenizer.windows import GRID, Windows, WindowsError
 
-READ_AHEAD = 4  # batches
+READ_AHEAD = 4  # batches, of each process that reads
 
 R = TypeVar("R")
 T = TypeVar("T")
 Scalar = TypeVar("Scalar", bound=np.generic)
+
+
+class LoaderError(RuntimeError):
+    """A process that reads batches has died."""
 
 
 class StoredWindows:
@@ -56,33 +71,38 @@ class StoredWindows:
         paths = [windows.montages[montage].array for montage in montages]
         first, seconds = windows.first_second[indices].tolist(), windows.n_seconds[indices].tolist()
         starts = [second * SFREQ_HZ for second in first]
-        signals = self._reader.read(list(zip(paths, starts, seconds, strict=True)))
         codes = None
         if self._codes is not None:
             codes = self._reader.read_codes(self._codes, list(zip(paths, first, seconds, strict=True)))
-        samples = []
-        for i, index in enumerate(indices.tolist()):
-            montage = windows.montages[montages[i]]
-            samples.append(
-                Sample(
-                    signal=_usable(signals[i], montage.rows),
-                    scale=self._scales[montages[i]],
-                    channel=montage.slots,
-                    codes=None if codes is None else _usable(codes[i].T, montage.rows),
-                    window=index,
-                )
+        shapes = [(len(windows.montages[montage].rows), n) for montage, n in zip(montages, seconds, strict=True)]
+        writer = BatchWriter(shapes, indices.tolist(), codes=codes is not None)
+        for row, values in self._reader.visit(list(zip(paths, starts, seconds, strict=True))):
+            montage = windows.montages[montages[row]]
+            sample = Sample(
+                signal=_usable(values, montage.rows),
+                scale=self._scales[montages[row]],
+                channel=montage.slots,
+                codes=None if codes is None else _usable(codes[row].T, montage.rows),
             )
-        return collate(samples)
+            writer.put(row, sample)
+        return writer.batch
 
 
-def read_ahead(read: Callable[[R], T], requests: Iterable[R]) -> Generator[T, None, None]:
-    """Yield `read(request)` for each request, a few ahead, from one thread, which ends with the generator.
+def read_ahead(read: Callable[[R], T], requests: Iterable[R], *, workers: int = 0) -> Generator[T, None, None]:
+    """Yield `read(request)` for each request in order, a few ahead, from one thread or from `workers` processes.
 
-    Close the generator (`contextlib.closing`) where it may not be used up.
+    Threads and processes end with the generator: close it (`contextlib.closing`) where it may not be used up.
+    Processes get a copy of `read` and nothing else of this one (they are spawned, not forked), and hand tensors over
+    in shared memory.
 
     Raises:
+        LoaderError: a process has died.
         Exception: whatever `read` raises, at its request.
     """
+    return _from_processes(read, requests, workers) if workers else _from_thread(read, requests)
+
+
+def _from_thread(read: Callable[[R], T], requests: Iterable[R]) -> Generator[T, None, None]:
     with ThreadPoolExecutor(1, thread_name_prefix="read-ahead") as thread:
         ahead: deque[Future[T]] = deque()
         try:
@@ -97,80 +117,115 @@ def read_ahead(read: Callable[[R], T], requests: Iterable[R]) -> Generator[T, No
                 future.cancel()
 
 
-class BatchLoader(Generic[T]):
-    """Batches of windows drawn without replacement: every epoch is a permutation of all windows, drawn anew.
+class _Reads(Dataset[T], Generic[R, T]):
+    """`read` as torch's `DataLoader` calls it."""
 
-    Batches follow each other through the epochs, so the last batch of an epoch may end in the next one, and a set
-    smaller than a batch is gone through more than once in it.
+    def __init__(self, read: Callable[[R], T]) -> None:
+        self._read = read
+
+    def __getitem__(self, request: R) -> T:
+        return self._read(request)
+
+
+def _from_processes(read: Callable[[R], T], requests: Iterable[R], workers: int) -> Generator[T, None, None]:
+    loader = DataLoader(
+        _Reads(read),
+        batch_size=None,  # a request is a whole batch
+        sampler=requests,
+        num_workers=workers,
+        prefetch_factor=READ_AHEAD,
+        multiprocessing_context="spawn",  # TensorStore's threads do not outlive a fork
+        worker_init_fn=_leave_signals_to_training,
+        generator=torch.Generator(),  # else it would draw from the generator of training
+    )
+    handler = signal.getsignal(signal.SIGCHLD)
+    before = set(multiprocessing.active_children())
+    stream = iter(loader)
+    readers = set(multiprocessing.active_children()) - before
+    end = partial(_kill, readers)
+    atexit.register(end)  # multiprocessing would wait for them for ever, where nobody closed this generator
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGCHLD, handler)  # torch's would raise anywhere in the training; `next` finds it out too
+    try:
+        while True:
+            try:
+                batch = next(stream)
+            except StopIteration:
+                return
+            except (RuntimeError, OSError, EOFError) as error:
+                if not wait([reader.sentinel for reader in readers], timeout=1):  # the dying take a moment
+                    raise  # of `read`: all live
+                raise LoaderError(
+                    f"Reading batches failed in a process of --loader-workers {workers}: expected it to live, found it "
+                    f"dead ({error}). Look whether memory was short, and go on with --resume."
+                ) from error
+            yield batch
+    finally:
+        atexit.unregister(end)
+        end()
+
+
+def _kill(readers: Iterable[BaseProcess]) -> None:
+    """End processes that only read: they have nothing to lose, and do not heed SIGTERM."""
+    for reader in readers:
+        reader.kill()
+
+
+def _leave_signals_to_training(_worker: int) -> None:
+    """Let the training process end its loader: a batch system and Ctrl-C signal the whole group."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+
+
+class BatchLoader(Generic[T]):
+    """Batches of windows: which ones is a function of the seed and the batch's number, whoever reads them.
+
+    Batches follow each other through the epochs of an order, so the last batch of an epoch may end in the next one,
+    and a set smaller than a batch is gone through more than once in it.
     """
 
     def __init__(
         self,
-        read: Callable[[NDArray[np.int64]], T],
-        n_windows: int,
+        read: Callable[[Indices], T],
+        plan: BatchPlan,
         *,
-        batch_size: int,
-        seed: int,
         rank: int = 0,
         world_size: int = 1,
-        groups: NDArray[np.int64] | None = None,
+        workers: int = 0,
     ) -> None:
         """Draw batches.
 
         Args:
-            read: makes a batch of the windows with these indices; called in a thread.
-            n_windows: how many windows there are.
-            batch_size: windows of a batch over all processes.
-            seed: of the permutations.
+            read: makes a batch of the windows with these indices; called in a thread, or in other processes.
+            plan: in which order windows are drawn, and how many a batch has over all processes that train.
             rank: this process.
-            world_size: number of processes.
-            groups: (W,) for an epoch that goes through one group of windows after another, the windows of each in
-                random order; None mixes all windows in every batch.
+            world_size: number of processes that train.
+            workers: processes that read, for each process that trains; 0 reads in a thread.
 
         Raises:
-            ValueError: no windows, or a batch that the processes cannot share evenly.
+            ValueError: the processes cannot share a batch evenly.
         """
-        if n_windows < 1 or batch_size < 1:
+        if plan.sizes.granule % world_size:
             raise ValueError(
-                f"Cannot draw batches: expected windows and a batch size of 1 or more, found {n_windows} windows and "
-                f"batches of {batch_size}."
+                f"Cannot share a batch: expected a number of windows that {world_size} processes divide, found "
+                f"{plan.sizes.granule}."
             )
-        if batch_size % world_size:
-            raise ValueError(
-                f"Cannot share a batch: expected a --batch-size that {world_size} processes divide, found {batch_size}."
-            )
-        self._read, self._n_windows, self._batch_size, self._seed = read, n_windows, batch_size, seed
-        self._share = batch_size // world_size
-        self._offset = rank * self._share
-        self._groups = groups
-        self._epoch: tuple[int, NDArray[np.int64]] | None = None
+        self._read, self._order, self._sizes = read, plan.order, plan.sizes
+        self._rank, self._world_size, self._workers = rank, world_size, workers
 
-    def indices(self, step: int) -> NDArray[np.int64]:
+    def indices(self, step: int) -> Indices:
         """Return the windows of this process in batch number `step`, counted from 0."""
-        first = step * self._batch_size + self._offset
-        drawn = np.arange(first, first + self._share)
-        epochs = drawn // self._n_windows
-        indices = np.empty(self._share, dtype=np.int64)
-        for epoch in np.unique(epochs).tolist():
-            of_epoch = epochs == epoch
-            indices[of_epoch] = self._permutation(epoch)[drawn[of_epoch] % self._n_windows]
-        return indices
+        first, end = self._sizes.bounds(step)
+        share = (end - first) // self._world_size
+        return self._order.at(np.arange(share) + first + self._rank * share)
 
     def batch(self, step: int) -> T:
         """Return this process's share of batch number `step`."""
         return self._read(self.indices(step))
 
     def batches(self, first: int, end: int) -> Generator[T, None, None]:
-        """Yield batches `first` to `end` - 1, read ahead."""
-        return read_ahead(self.batch, range(first, end))
-
-    def _permutation(self, epoch: int) -> NDArray[np.int64]:
-        if self._epoch is None or self._epoch[0] != epoch:
-            order = np.random.default_rng([self._seed, epoch]).permutation(self._n_windows)
-            if self._groups is not None:
-                order = order[np.argsort(self._groups[order], kind="stable")]
-            self._epoch = (epoch, order)
-        return self._epoch[1]
+        """Yield batches `first` to `end` - 1, read ahead. See `read_ahead`."""
+        return read_ahead(self._read, map(self.indices, range(first, end)), workers=self._workers)
 
 
 def _usable(values: NDArray[Scalar], rows: NDArray[np.int64]) -> NDArray[Scalar]:

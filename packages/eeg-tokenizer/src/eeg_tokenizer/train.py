@@ -15,6 +15,7 @@ from eeg_store import Store
 from torch import nn
 
 from eeg_tokenizer import checkpoint
+from eeg_tokenizer.batch_plan import BATCH_SIZE_AND_TOKENS, DEFAULT, BatchOptions, BatchPlan, plan_batches
 from eeg_tokenizer.batches import Batch
 from eeg_tokenizer.compute import choose_compute
 from eeg_tokenizer.distributed import Place, from_first, join
@@ -62,6 +63,7 @@ class TrainOptions:
         recipe: "improved" or "paper".
         changes: single fields of the recipe, each as `field=value`.
         precision, compiled, recompute: see `compute.choose_compute`.
+        batches: which windows, how drawn and how many in a batch.
     """
 
     store: Path
@@ -84,6 +86,7 @@ class TrainOptions:
     allow_inexact: bool = False
     accumulate: int = 1
     keep: int = checkpoint.KEPT
+    batches: BatchOptions = DEFAULT
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,7 @@ class _Setup:
     recipe: TokenizerRecipe
     config: VQNSPConfig
     batch_size: int
+    batches: BatchPlan
     plan: Plan
 
     def lasting(self) -> dict[str, Any]:
@@ -110,7 +114,7 @@ class _Setup:
             "size": self.size,
             "codes": self.config.n_codes,
             "code_dim": self.config.code_width,
-            "batch_size": self.batch_size,
+            "batch_size": self.batches.sizes.n_windows,
             "steps": self.plan.steps,
             "lr": self.plan.lr,
             "seed": self.plan.seed,
@@ -137,9 +141,9 @@ def train_tokenizer(options: TrainOptions) -> TrainResult:
             allow_inexact=options.allow_inexact,
         )
         size, recipe = _size_and_recipe(options, place)
-        windows = cut_windows(store, stride_seconds=recipe.stride_s)
+        windows = cut_windows(store, stride_seconds=recipe.stride_s, where=options.batches.where)
         training, held_out = hold_out(windows, share=HELD_OUT_SHARE, seed=options.seed)
-        setup = _setup(options, place, size, recipe, len(training))
+        setup = _setup(options, place, size, recipe, training)
         counts = {"training": len(training), "held_out": len(held_out or ()), "left_out": windows.n_left_out}
         compute = choose_compute(
             options.precision, compiled=options.compiled, recompute=options.recompute, device=place.device
@@ -147,7 +151,7 @@ def train_tokenizer(options: TrainOptions) -> TrainResult:
         config = {
             "model": "vqnsp",
             "config": asdict(setup.config),
-            "options": {**setup.lasting(), "recipe": options.recipe, **compute.recorded()},
+            "options": {**setup.lasting(), **options.batches.lasting(), "recipe": options.recipe, **compute.recorded()},
             "recipe": recorded(recipe),
             "data": {"store_digest": data_digest(store)},
             "place": place_of(place, accumulate=setup.plan.accumulate),
@@ -167,12 +171,10 @@ def train_tokenizer(options: TrainOptions) -> TrainResult:
         stored = StoredWindows(store, training)
         loader = BatchLoader(
             stored.read,
-            len(training),
-            batch_size=setup.batch_size,
-            seed=setup.plan.seed,
+            setup.batches,
             rank=place.rank,
             world_size=place.world_size,
-            groups=None if recipe.mixed_batches else training.source_numbers(),
+            workers=options.batches.loader_workers,
         )
         if not from_first(checkpoint.latest_step(options.output) is not None, place):
             _start(model, stored, loader, setup, place)
@@ -219,7 +221,7 @@ def _size_and_recipe(options: TrainOptions, place: Place) -> tuple[str, Tokenize
     return size, recipe if options.lr is None else replace(recipe, lr=options.lr)
 
 
-def _setup(options: TrainOptions, place: Place, size: str, recipe: TokenizerRecipe, n_windows: int) -> _Setup:
+def _setup(options: TrainOptions, place: Place, size: str, recipe: TokenizerRecipe, training: Windows) -> _Setup:
     """Fill in what was not asked for."""
     on_gpu = place.device.type == "cuda"
     batch_size = options.batch_size or (GPU_BATCH if on_gpu else CPU_BATCH) * place.world_size
@@ -228,8 +230,18 @@ def _setup(options: TrainOptions, place: Place, size: str, recipe: TokenizerReci
             f"Cannot share a batch over {place.world_size} processes: expected a --batch-size that they divide, "
             f"found {batch_size}. Choose another."
         )
+    if options.batch_size and options.batches.tokens:
+        raise RunError(BATCH_SIZE_AND_TOKENS)
+    batches = plan_batches(
+        training,
+        options.batches,
+        batch_size=batch_size,
+        seed=options.seed,
+        mixed=recipe.mixed_batches,
+        world_size=place.world_size,
+    )
     of_size = TOKENIZER_SIZES[size]
-    steps = options.steps or math.ceil(recipe.epochs * n_windows / batch_size)
+    steps = options.steps or math.ceil(recipe.epochs * len(training) / batches.sizes.mean_windows)
     code_width = options.code_width or of_size.code_width
     return _Setup(
         size=size,
@@ -244,6 +256,7 @@ def _setup(options: TrainOptions, place: Place, size: str, recipe: TokenizerReci
             targets=SpectrumConfig(recipe.spectrum, recipe.phase, recipe.phase_power),
         ),
         batch_size=batch_size,
+        batches=batches,
         plan=Plan(
             steps=steps,
             lr=recipe.lr,
@@ -276,13 +289,13 @@ def _spread(stored: StoredWindows, batch_size: int) -> Iterator[Batch]:
 
 def _log_start(setup: _Setup, counts: dict[str, int], place: Place) -> None:
     logger.info(
-        "Training a %s tokenizer of %d codes on %s: %d windows, %d steps of %d windows.",
+        "Training a %s tokenizer of %d codes on %s: %d windows, %d steps of %.0f windows.",
         setup.size,
         setup.config.n_codes,
         place.device,
         counts["training"],
         setup.plan.steps,
-        setup.batch_size,
+        setup.batches.sizes.mean_windows,
     )
     if counts["held_out"] == 0:
         logger.warning("No held-out scores: expected at least two known subjects in the store, found fewer.")

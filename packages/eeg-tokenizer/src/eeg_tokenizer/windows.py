@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,11 +19,12 @@ from eeg_store.channels import slot_of
 from numpy.typing import NDArray
 
 from eeg_tokenizer.batches import MAX_PATCHES, MAX_SECONDS
+from eeg_tokenizer.queries import COLUMNS, Query
 
 logger = logging.getLogger(__name__)
 
 _NON_FINITE = QUALITY_MEASURES.index("non_finite")
-_COLUMNS = ["recording", "source", "subject", "array", "first_second", "n_seconds", "segments"]
+_COLUMNS = [*COLUMNS, "segments"]
 
 
 # Where the windows of stored codes lie; written beside the codes, so that codes of another grid are never mistaken.
@@ -34,7 +36,7 @@ GRID = {
 
 
 class WindowsError(ValueError):
-    """A store that gives no windows."""
+    """A store that gives no windows, or not as they are asked for."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,16 @@ class Windows:
         numbers: NDArray[np.int64] = of_montage[self.montage[self.recording]]
         return numbers
 
+    def source_names(self) -> tuple[str, ...]:
+        """Return the sources in the order of their numbers."""
+        return tuple(sorted({montage.source for montage in self.montages}))
+
+    def n_patches(self) -> NDArray[np.int64]:
+        """Return (W,) the patches of each window, C * A."""
+        n_channels = np.array([len(montage.rows) for montage in self.montages], dtype=np.int64)
+        patches: NDArray[np.int64] = n_channels[self.montage[self.recording]] * self.n_seconds
+        return patches
+
     def of(self, index: int) -> Montage:
         """Return the montage of a window."""
         return self.montages[int(self.montage[self.recording[index]])]
@@ -108,27 +120,31 @@ def window_seconds(n_channels: int) -> int:
     return max(1, min(MAX_SECONDS, MAX_PATCHES // n_channels))
 
 
-def cut_windows(store: Store, *, stride_seconds: int) -> Windows:
+def cut_windows(store: Store, *, stride_seconds: int, where: str | None = None) -> Windows:
     """Cut overlapping windows for training from all committed recordings.
 
     Windows lie within unbroken segments and start every `stride_seconds` (every A where A is shorter) from the start of
-    the segment; a segment shorter than A gives one shorter window.
+    the segment; a segment shorter than A gives one shorter window. With `where` only those that fit it are kept, and
+    how much that is of each source is logged.
 
     Raises:
-        WindowsError: the store gives no window.
+        QueryError: `where` cannot be understood.
+        WindowsError: the store gives no window, or none that fits.
     """
-    return _cut(store, lambda seconds, length: _sliding(seconds, length, stride_seconds))
+    return _cut(store, lambda seconds, length: _sliding(seconds, length, stride_seconds), where)
 
 
-def cut_grid(store: Store) -> Windows:
+def cut_grid(store: Store, *, where: str | None = None) -> Windows:
     """Cut the windows of the code grid: side by side from each segment's start, the last one shorter.
 
-    A tokenizer attends over the window, so codes in a store hold for exactly these windows.
+    A tokenizer attends over the window, so codes in a store hold for exactly these windows. `where` is as in
+    `cut_windows`.
 
     Raises:
-        WindowsError: the store gives no window.
+        QueryError: `where` cannot be understood.
+        WindowsError: the store gives no window, or none that fits.
     """
-    return _cut(store, _side_by_side)
+    return _cut(store, _side_by_side, where)
 
 
 def hold_out(windows: Windows, *, share: float, seed: int) -> tuple[Windows, Windows | None]:
@@ -173,8 +189,9 @@ def _side_by_side(n_seconds: int, length: int) -> tuple[NDArray[np.int64], NDArr
 _Cut = Callable[[int, int], tuple[NDArray[np.int64], NDArray[np.uint8]]]
 
 
-def _cut(store: Store, cut: _Cut) -> Windows:
+def _cut(store: Store, cut: _Cut, where: str | None) -> Windows:
     """Apply `cut` (seconds of a segment, of a window) to all segments of recordings that have a usable channel."""
+    query = None if where is None else Query(where)
     table = store.recordings(columns=_COLUMNS).to_pylist()
     montages = _montages(store, sorted({row["array"] for row in table}))
     place = {montage.array: index for index, montage in enumerate(montages)}
@@ -182,15 +199,22 @@ def _cut(store: Store, cut: _Cut) -> Windows:
     reader = WindowReader(store)
     recording, first_second, n_seconds = [], [], []
     n_left_out = 0
+    asked: dict[str, NDArray[np.int64]] = defaultdict(lambda: np.zeros((2, 2), dtype=np.int64))
     for index, row in enumerate(rows):
         montage = montages[place[row["array"]]]
         starts, lengths = _cut_recording(row["segments"], montage.window_seconds, cut)
-        n_broken_before = np.concatenate([[0], np.cumsum(_broken_seconds(reader, row, montage))])
-        whole = n_broken_before[starts + lengths] == n_broken_before[starts]
-        n_left_out += int((~whole).sum())
-        recording.append(np.full(int(whole.sum()), index, dtype=np.int32))
-        first_second.append(starts[whole] + row["first_second"])
-        n_seconds.append(lengths[whole])
+        quality = reader.read_quality(row["array"], row["first_second"], row["n_seconds"])[:, montage.rows]
+        kept = _window_means(np.any(quality[..., _NON_FINITE] > 0, axis=1), starts, lengths) == 0
+        n_left_out += int((~kept).sum())
+        if query is not None:
+            whole = kept
+            kept = whole & query.fits(row, _window_means(quality.mean(axis=1), starts, lengths))
+            asked[row["source"]] += [_amount(starts[chosen], lengths[chosen]) for chosen in (kept, whole)]
+        recording.append(np.full(int(kept.sum()), index, dtype=np.int32))
+        first_second.append(starts[kept] + row["first_second"])
+        n_seconds.append(lengths[kept])
+    if query is not None:
+        _report_query(query, asked)
     if n_left_out:
         logger.warning("Left out %d windows that hold samples which were not numbers in the file.", n_left_out)
     if sum(map(len, recording)) == 0:
@@ -247,8 +271,37 @@ def _cut_recording(
     return np.concatenate(starts), np.concatenate(lengths)
 
 
-def _broken_seconds(reader: WindowReader, row: Mapping[str, Any], montage: Montage) -> NDArray[np.bool_]:
-    """Return (seconds of the recording,) where a usable channel holds samples that were not numbers in the file."""
-    quality = reader.read_quality(row["array"], row["first_second"], row["n_seconds"])
-    broken: NDArray[np.bool_] = np.any(quality[:, montage.rows, _NON_FINITE] > 0, axis=1)
-    return broken
+def _window_means(
+    values: NDArray[np.generic], starts: NDArray[np.int64], lengths: NDArray[np.uint8]
+) -> NDArray[np.float64]:
+    """Return the means (W, ...) of values (seconds of the recording, ...) over each window."""
+    before = np.concatenate([np.zeros((1, *values.shape[1:])), np.cumsum(values, axis=0, dtype=np.float64)])
+    sums = before[starts + lengths] - before[starts]
+    means: NDArray[np.float64] = sums / lengths.reshape(-1, *[1] * (values.ndim - 1))
+    return means
+
+
+def _amount(starts: NDArray[np.int64], lengths: NDArray[np.uint8]) -> tuple[int, int]:
+    """Return how many windows there are, in the order of their starts, and the seconds that they cover, each once."""
+    stops = starts + lengths
+    overlap = np.maximum(0, np.maximum.accumulate(stops)[:-1] - starts[1:])
+    return len(starts), int(lengths.sum(dtype=np.int64) - overlap.sum())
+
+
+def _report_query(query: Query, asked: Mapping[str, NDArray[np.int64]]) -> None:
+    """Say what a condition leaves of each source."""
+    for source, ((n_kept, kept_s), (n_all, all_s)) in sorted(asked.items()):
+        logger.info(
+            "%s: %d of %d windows (%.1f of %.1f h) fit --where %r.",
+            source,
+            n_kept,
+            n_all,
+            kept_s / 3600,
+            all_s / 3600,
+            query.text,
+        )
+    if not any(kept[0] for kept, _ in asked.values()):
+        n_all = sum(int(whole[0]) for _, whole in asked.values())
+        raise WindowsError(
+            f"No windows for --where {query.text!r}: expected some that fit, found none of {n_all}. Ask for less."
+        )

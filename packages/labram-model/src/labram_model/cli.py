@@ -12,8 +12,12 @@ from typing import Annotated, Any, Literal, TypeVar
 import torch
 import typer
 from eeg_store import StoreError
+from eeg_tokenizer.batch_plan import BatchOptions
 from eeg_tokenizer.checkpoint import CheckpointError
+from eeg_tokenizer.cli import LoaderWorkers, Tokens, Weights, Where
 from eeg_tokenizer.distributed import DeviceError
+from eeg_tokenizer.loader import LoaderError
+from eeg_tokenizer.queries import QueryError
 from eeg_tokenizer.run import RunError
 from eeg_tokenizer.training import TrainingError
 from eeg_tokenizer.windows import WindowsError
@@ -29,8 +33,8 @@ from labram_model.pretrain import PretrainOptions
 from labram_model.pretrain import pretrain as pretrain_model
 from labram_model.weights import export_weights, import_weights
 
-WRONG_USAGE = (LabramError, StoreError, WindowsError, RunError, CheckpointError, DeviceError)
-FAILED = (TrainingError, OSError)
+WRONG_USAGE = (LabramError, StoreError, WindowsError, QueryError, RunError, CheckpointError, DeviceError)
+FAILED = (TrainingError, LoaderError, OSError)
 
 app = typer.Typer(
     help="Pre-train, fine-tune and use LaBraM on a store of EEG.",
@@ -116,6 +120,10 @@ def pretrain(
     precision: Precision = None,
     compiled: Compiled = None,
     recompute: Recompute = False,
+    where: Where = None,
+    weights: Weights = "hours",
+    tokens: Tokens = None,
+    loader_workers: LoaderWorkers = 0,
     as_json: AsJson = False,
 ) -> None:
     """Pre-train a model by predicting the codes of masked patches, from a store alone."""
@@ -139,6 +147,7 @@ def pretrain(
         recompute=recompute,
         recipe=recipe,
         changes=tuple(changes or ()),
+        batches=BatchOptions(where, weights, tokens, loader_workers),
     )
     summary, exit_code = _run(lambda: pretrain_model(options))
     _report(summary, reports.pretrained, as_json=as_json)

@@ -66,10 +66,13 @@ def encoded_sets(store: Store) -> dict[str, dict[str, Any]]:
     return {found: attributes for found, attributes in store.code_sets().items() if store.codes_done(found)}
 
 
-def choose_codes(store: Store, folder: Path | None, device: torch.device, *, stride_seconds: int) -> CodeSource:
+def choose_codes(
+    store: Store, folder: Path | None, device: torch.device, *, stride_seconds: int, where: str | None = None
+) -> CodeSource:
     """Return the codes in the store, or the tokenizer in `folder` where the store has not all of its codes.
 
     Windows whose codes are computed on line start every `stride_seconds`; stored codes have their grid.
+    Of either only those that fit `where` are taken.
 
     Raises:
         LabramError: no `folder`, and codes of several tokenizers, or of another grid of windows.
@@ -77,18 +80,18 @@ def choose_codes(store: Store, folder: Path | None, device: torch.device, *, str
         WindowsError: a store without windows.
     """
     if folder is None:
-        return _stored_codes(store)
+        return _stored_codes(store, where)
     tokenizer = load_tokenizer(folder, device)
     if tokenizer.content_hash in encoded_sets(store):
-        grid = cut_grid(store)
+        grid = cut_grid(store, where=where)
         if set(grid.recordings) <= store.codes_done(tokenizer.content_hash):
             return CodeSource(tokenizer.content_hash, tokenizer.model.config.n_codes, grid, None)
         logger.info("Computing codes on line: the store has those of this tokenizer for some recordings only.")
-    windows = cut_windows(store, stride_seconds=stride_seconds)
+    windows = cut_windows(store, stride_seconds=stride_seconds, where=where)
     return CodeSource(tokenizer.content_hash, tokenizer.model.config.n_codes, windows, tokenizer.model)
 
 
-def _stored_codes(store: Store) -> CodeSource:
+def _stored_codes(store: Store, where: str | None) -> CodeSource:
     sets = encoded_sets(store)
     if len(sets) != 1:
         shown = ", ".join(f"{found[:16]} ({attributes['n_codes']} codes)" for found, attributes in sorted(sets.items()))
@@ -102,9 +105,9 @@ def _stored_codes(store: Store) -> CodeSource:
             f"Cannot use the codes {tokenizer[:16]} in {store.path}: expected the grid {GRID}, found "
             f"{attributes.get('grid')}. Encode the store again with this version, or give --tokenizer."
         )
-    grid, done = cut_grid(store), store.codes_done(tokenizer)
+    grid, done = cut_grid(store, where=where), store.codes_done(tokenizer)
     encoded = [name for name in grid.recordings if name in done]
-    windows = cut_grid(store.only(encoded))
+    windows = grid if len(encoded) == len(grid.recordings) else cut_grid(store.only(encoded), where=where)
     n_without = len(grid) - len(windows)
     if n_without:
         logger.warning(

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from eeg_store import Store
 from eeg_tokenizer import checkpoint
+from eeg_tokenizer.batch_plan import BatchPlan, FixedBatches
 from eeg_tokenizer.checkpoint import KEPT
 from eeg_tokenizer.compute import choose_compute
 from eeg_tokenizer.distributed import Place, join
@@ -20,6 +21,7 @@ from eeg_tokenizer.loader import BatchLoader
 from eeg_tokenizer.metrics import read_metrics
 from eeg_tokenizer.page import write_page
 from eeg_tokenizer.run import fixed_recordings, place_of, recording_checksums, start_run
+from eeg_tokenizer.sampling import Permutations
 from eeg_tokenizer.schedule import adamw
 from eeg_tokenizer.step import Objective, Shares, StepLoss
 from eeg_tokenizer.training import Outcome, Plan, fit
@@ -124,9 +126,7 @@ def finetune(options: FinetuneOptions) -> tuple[dict[str, Any], int]:
             adamw(model, betas=BETAS, weight_decay=recipe.weight_decay, lr_scale=layer_scale(model, decay)),
             batches=BatchLoader(
                 readers["train"].read,
-                len(readers["train"]),
-                batch_size=batch_size,
-                seed=options.seed,
+                BatchPlan(Permutations(len(readers["train"]), (options.seed,)), FixedBatches(batch_size)),
                 rank=place.rank,
                 world_size=place.world_size,
             ).batches,

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from eeg_store import Store
 from eeg_tokenizer import checkpoint
+from eeg_tokenizer.batch_plan import BATCH_SIZE_AND_TOKENS, DEFAULT, BatchOptions, BatchPlan, plan_batches
 from eeg_tokenizer.batches import Batch
 from eeg_tokenizer.compute import choose_compute
 from eeg_tokenizer.distributed import Place, from_first, join
@@ -66,6 +67,7 @@ class PretrainOptions:
         precision, compiled, recompute: see `compute.choose_compute`.
         allow_inexact, accumulate, keep: see `eeg_tokenizer.train.TrainOptions`; also of a tokenizer trained first.
         shard: whether the processes divide the model between them (`sharding.shard`); None for a huge one on GPUs.
+        batches: which windows, how drawn and how many in a batch, also of a tokenizer that is trained first.
     """
 
     store: Path
@@ -87,6 +89,7 @@ class PretrainOptions:
     accumulate: int = 1
     keep: int = checkpoint.KEPT
     shard: bool | None = None
+    batches: BatchOptions = DEFAULT
 
 
 def pretrain(options: PretrainOptions) -> tuple[dict[str, Any], int]:
@@ -117,7 +120,7 @@ def pretrain(options: PretrainOptions) -> tuple[dict[str, Any], int]:
         # Only the first process knows whether the tokenizer is whole and on the disk; the others wait for it here.
         if from_first(bool(trained.summary.get("stopped_by")), place):
             return trained.summary, trained.exit_code
-        codes = choose_codes(store, folder, place.device, stride_seconds=recipe.stride_s)
+        codes = choose_codes(store, folder, place.device, stride_seconds=recipe.stride_s, where=options.batches.where)
         training, held_out = hold_out(codes.windows, share=HELD_OUT_SHARE, seed=options.seed)
         torch.manual_seed(options.seed)
         backbone = replace(backbone, cls_position=recipe.cls_position, quick_start=recipe.quick_start)
@@ -129,14 +132,14 @@ def pretrain(options: PretrainOptions) -> tuple[dict[str, Any], int]:
             if computed is not None:
                 compute.prepare(computed)
         sharded = _is_sharded(options, size, place)
-        batch_size, plan = _plan(options, place, recipe, len(training))
+        batches, plan = _plan(options, place, recipe, training)
         counts = {
             "training": len(training),
             "held_out": len(held_out or ()),
             "left_out": codes.windows.n_left_out + codes.n_without,
         }
         used = store.only(codes.windows.recordings)  # codes that are written later do not change the run
-        document = _document(model, size, codes, batch_size, plan, recipe=options.recipe) | {
+        document = _document(model, size, codes, batches, plan, options=options) | {
             "recipe": recorded(recipe),
             "data": {"store_digest": data_digest(used), "codes": codes.origin},
             "place": place_of(place, accumulate=plan.accumulate, sharded=sharded),
@@ -150,15 +153,13 @@ def pretrain(options: PretrainOptions) -> tuple[dict[str, Any], int]:
                 recordings=recording_checksums(used),
                 allow_inexact=options.allow_inexact,
             )
-            _log_start(document, counts, place)
+            _log_start(document, counts, batches, place)
         loader = BatchLoader(
             StoredWindows(store, training, codes=codes.stored).read,
-            len(training),
-            batch_size=batch_size,
-            seed=options.seed,
+            batches,
             rank=place.rank,
             world_size=place.world_size,
-            groups=None if recipe.mixed_batches else training.source_numbers(),
+            workers=options.batches.loader_workers,
         )
         if sharded:
             shard(model, place)
@@ -273,7 +274,7 @@ def _write_page(
 
 
 def _document(
-    model: MaskedModel, size: str, codes: CodeSource, batch_size: int, plan: Plan, *, recipe: str
+    model: MaskedModel, size: str, codes: CodeSource, batches: BatchPlan, plan: Plan, *, options: PretrainOptions
 ) -> dict[str, Any]:
     """Return `config.json` but for the data: the model, and the options that a resumed run must repeat."""
     return {
@@ -283,11 +284,12 @@ def _document(
         "options": {
             "size": size,
             "tokenizer": codes.tokenizer,
-            "batch_size": batch_size,
+            "batch_size": batches.sizes.n_windows,
             "steps": plan.steps,
             "lr": plan.lr,
             "seed": plan.seed,
-            "recipe": recipe,
+            **options.batches.lasting(),
+            "recipe": options.recipe,
         },
     }
 
@@ -343,10 +345,11 @@ def _tokenizer_options(options: PretrainOptions, folder: Path) -> TrainOptions:
         accumulate=options.accumulate,
         keep=options.keep,
         recipe=options.recipe,
+        batches=options.batches,
     )
 
 
-def _plan(options: PretrainOptions, place: Place, recipe: PretrainRecipe, n_windows: int) -> tuple[int, Plan]:
+def _plan(options: PretrainOptions, place: Place, recipe: PretrainRecipe, training: Windows) -> tuple[BatchPlan, Plan]:
     on_gpu = place.device.type == "cuda"
     batch_size = options.batch_size or (GPU_BATCH if on_gpu else CPU_BATCH * place.world_size)
     if batch_size % place.world_size:
@@ -354,8 +357,18 @@ def _plan(options: PretrainOptions, place: Place, recipe: PretrainRecipe, n_wind
             f"Cannot share a batch over {place.world_size} processes: expected a --batch-size that they divide, found "
             f"{batch_size}. Choose another."
         )
-    steps = options.steps or math.ceil(recipe.epochs * n_windows / batch_size)
-    return batch_size, Plan(
+    if options.batch_size and options.batches.tokens:
+        raise LabramError(BATCH_SIZE_AND_TOKENS)
+    batches = plan_batches(
+        training,
+        options.batches,
+        batch_size=batch_size,
+        seed=options.seed,
+        mixed=recipe.mixed_batches,
+        world_size=place.world_size,
+    )
+    steps = options.steps or math.ceil(recipe.epochs * len(training) / batches.sizes.mean_windows)
+    return batches, Plan(
         steps=steps,
         lr=recipe.lr,
         min_lr=recipe.lr * recipe.min_lr_share,
@@ -369,16 +382,16 @@ def _plan(options: PretrainOptions, place: Place, recipe: PretrainRecipe, n_wind
     )
 
 
-def _log_start(document: dict[str, Any], counts: dict[str, int], place: Place) -> None:
+def _log_start(document: dict[str, Any], counts: dict[str, int], batches: BatchPlan, place: Place) -> None:
     options = document["options"]
     logger.info(
-        "Pre-training a %s model (%d parameters) on %s: %d windows, %d steps of %d, codes %s of tokenizer %s.",
+        "Pre-training a %s model (%d parameters) on %s: %d windows, %d steps of %.0f, codes %s of tokenizer %s.",
         document["size"],
         document["parameters"],
         place.device,
         counts["training"],
         options["steps"],
-        options["batch_size"],
+        batches.sizes.mean_windows,
         document["data"]["codes"],
         document["tokenizer"][:16],
     )
