@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 import torch
 from eeg_store import Store
+from eeg_tokenizer import checkpoint
 from eeg_tokenizer.cli import app
+from eeg_tokenizer.metrics import read_metrics
 from typer.testing import CliRunner
 
 MakeStore = Callable[..., Store]
@@ -194,3 +196,38 @@ def test_a_full_disk_is_a_message_and_the_run_goes_on_later(lab: Store, tmp_path
     assert "File too large" in failed.stderr
     assert not list((tmp_path / "checkpoints").glob("*"))
     assert run(*begin, "--resume").exit_code == 0
+
+
+@pytest.mark.parametrize(("room_for_records", "message"), [(True, "Cannot save"), (False, "Cannot write the record")])
+def test_a_disk_that_fills_up_leaves_the_checkpoint_before(
+    lab: Store, tmp_path: Path, room_for_records: bool, message: str
+) -> None:
+    metrics = tmp_path / "metrics.jsonl"
+    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill() -> None:
+        n_steps = 0
+        while n_steps < 9 or n_steps % 9 not in (2, 3, 4, 5):  # between two checkpoints
+            time.sleep(0.002)
+            n_steps = metrics.read_bytes().count(b"\n") if metrics.exists() else 0
+        room = 100_000 if room_for_records else metrics.stat().st_size + 10
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, unlimited[1]))
+
+    filler = threading.Thread(target=fill)
+    filler.start()
+    try:
+        failed = run("train", "--store", lab.path, "--output", tmp_path, *SMALL, 400, "--checkpoint-every", 9)
+    finally:
+        filler.join()
+        resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
+    assert failed.exit_code == 1
+    assert message in failed.stderr
+    assert "--resume" in failed.stderr
+    last = checkpoint.latest_step(tmp_path)
+    assert last is not None
+    n_tensors = len(checkpoint.load_weights(last))
+    assert n_tensors == len(checkpoint.load_weights(tmp_path)) > 10
+    assert not [path for path in last.parent.iterdir() if path.name.startswith(".")]
+    step = int(last.name.removeprefix("step-"))
+    steps = [record["step"] for record in read_metrics(metrics)]
+    assert step < steps[-1] <= step + 9

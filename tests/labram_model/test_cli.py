@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from eeg_tokenizer.train import TrainOptions, train_tokenizer
 from labram_model.cli import app
 from typer.testing import CliRunner, Result
 
@@ -118,6 +123,38 @@ def test_a_mistake_is_told_without_a_traceback(
     assert result.stdout == ""
     assert not Path("pretrained").exists()
     assert not Path("finetuned").exists()
+
+
+@pytest.mark.parametrize("command", ["pretrain", "finetune"])
+def test_sigterm_saves_and_ends_with_0_and_the_run_goes_on(
+    make_store: StoreMaker, tmp_path: Path, command: str
+) -> None:
+    store, task, output = make_store(FEW), tmp_path / "task.yaml", tmp_path / "run"
+    task.write_text(TASK, encoding="utf-8")
+    steps = {"pretrain": 300, "finetune": 40}[command]
+    begin = [command, "--store", store, "--output", output, "--steps", steps]
+    metrics = output / "metrics.jsonl"
+    if command == "pretrain":
+        tokenizer = tmp_path / "tokenizer"
+        train_tokenizer(TrainOptions(store, tokenizer, steps=2, n_codes=16, batch_size=4))
+        begin += ["--batch-size", 4, "--tokenizer", tokenizer]
+    else:
+        begin += ["--task", task]
+
+    def send() -> None:
+        while not metrics.exists() or not metrics.read_bytes():
+            time.sleep(0.005)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    stopped = document(*begin)
+    sender.join()
+    assert stopped["stopped_by"] == "SIGTERM"
+    assert 0 < stopped["steps"] < steps
+    assert (output / f"checkpoints/step-{stopped['steps']:09d}").is_dir()
+    if command == "finetune":
+        assert document(*begin, "--resume")["stopped_by"] is None
 
 
 def test_help_tells_the_defaults() -> None:
