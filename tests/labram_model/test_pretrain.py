@@ -47,6 +47,9 @@ def test_a_store_alone_is_enough(make_store: StoreMaker, tmp_path: Path, caplog:
     assert 0 <= held_out["accuracy"] <= 1
     assert 1 / held_out["codes_in_use"] <= held_out["most_frequent"] <= 1
     assert summary["windows"] == {"training": 3, "held_out": 1, "left_out": 0}  # a window of 16 s for each subject
+    assert (
+        load_masked(output / "best").config == load_masked(output).config
+    )  # the lowest held-out loss, a model like any
     model = load_masked(output)
     assert sum(p.numel() for p in model.parameters()) == summary["parameters"]
     assert model.config.cls_position == "slot_0"
