@@ -161,8 +161,9 @@ def _from_processes(read: Callable[[R], T], requests: Iterable[R], workers: int)
                 ) from error
             yield batch
     finally:
-        atexit.unregister(end)
+        del stream  # asks the processes to end, unless a traceback holds it
         end()
+        atexit.unregister(end)
 
 
 def _kill(readers: Iterable[BaseProcess]) -> None:
