@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 import torch
 from eeg_store import Store
 from eeg_tokenizer import checkpoint
+from eeg_tokenizer.batch_plan import BatchOptions
 from eeg_tokenizer.encode import load_tokenizer
 from eeg_tokenizer.loader import StoredWindows
 from eeg_tokenizer.meter import TIMED
@@ -232,3 +234,15 @@ def assert_same(run: Path, undisturbed: Path) -> None:
     ]
     assert optimizers[0] == optimizers[1]
     assert records(run) == records(undisturbed)
+
+
+def test_a_run_takes_the_windows_asked_for_and_is_resumed_with_them_alone(mixed_store: Store, tmp_path: Path) -> None:
+    asked = BatchOptions(where="source == 'lab' or n_channels > 1", weights="lab=1,clinic=3", tokens=512)
+    options = small(mixed_store, tmp_path / "run", steps=3, batch_size=None, batches=asked)
+    summary = train_tokenizer(options).summary
+    everything = len(cut_windows(mixed_store, stride_seconds=1))
+    assert 0 < summary["windows"]["training"] + summary["windows"]["held_out"] < everything
+    with pytest.raises(RunError, match=r"--weights expected 'lab=1,clinic=3', found None; --where expected"):
+        train_tokenizer(replace(options, resume=True, batches=BatchOptions(tokens=512)))
+    with pytest.raises(RunError, match="--batch-size or --tokens, found both"):
+        train_tokenizer(small(mixed_store, tmp_path / "other", batches=asked))
