@@ -27,7 +27,7 @@ from eeg_tokenizer.official import OfficialStateError
 from eeg_tokenizer.progress import Progress
 from eeg_tokenizer.state_files import read_state
 from eeg_tokenizer.tokenizer_weights import import_tokenizer
-from eeg_tokenizer.vqnsp import VQNSP, VQNSPConfig
+from eeg_tokenizer.vqnsp import VQNSP
 from eeg_tokenizer.windows import GRID, Montage, Windows, cut_grid
 
 logger = logging.getLogger(__name__)
@@ -51,22 +51,7 @@ def load_tokenizer(folder: Path, device: torch.device) -> Tokenizer:
     """
     if folder.is_file():
         return _load_official(folder, device)
-    document = checkpoint.load_config(folder)
-    if document.get("model") != "vqnsp":
-        raise CheckpointError(
-            f"Cannot load a tokenizer from {folder}: expected a model 'vqnsp' in config.json, found "
-            f"{document.get('model')!r}. Give the directory of eeg-tokenizer train."
-        )
-    try:
-        config = VQNSPConfig.from_dict(document["config"])
-    except (KeyError, TypeError) as error:
-        raise CheckpointError(
-            f"Cannot load a tokenizer from {folder}: expected its configuration in config.json, found {error!r}. "
-            "Train it again with this version."
-        ) from error
-    model = VQNSP(config)
-    checkpoint.load_into(model, checkpoint.load_weights(folder), folder)
-    return Tokenizer(model.to(device).eval(), checkpoint.content_hash(folder))
+    return Tokenizer(VQNSP.load(folder).to(device), checkpoint.content_hash(folder))
 
 
 def _load_official(path: Path, device: torch.device) -> Tokenizer:

@@ -6,7 +6,7 @@ Shapes: B batch, N patches, D width, W code width, K codes, F bins of a spectrum
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -23,6 +23,7 @@ from eeg_tokenizer.official import (
     shape_of,
     to_official,
 )
+from eeg_tokenizer.published import PublishedModel
 from eeg_tokenizer.quantizer import NormEMAQuantizer, Quantized
 from eeg_tokenizer.spectrum import OFFICIAL, SpectrumConfig, spectrum_targets
 
@@ -111,8 +112,10 @@ class Reconstruction(NamedTuple):
     targets: dict[str, Tensor]
 
 
-class VQNSP(nn.Module):
+class VQNSP(PublishedModel):
     """Encoder, codebook and decoder; a head for each part of the spectrum."""
+
+    kinds = ("vqnsp",)
 
     def __init__(self, config: VQNSPConfig) -> None:
         super().__init__()
@@ -129,7 +132,15 @@ class VQNSP(nn.Module):
         self.heads = nn.ModuleDict(
             {name: _head(config.decoder.width, width) for name, width in config.targets.widths.items()}
         )
-        self.untrained: dict[str, Tensor] = {}  # of an official state, for `to_official`
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> VQNSP:
+        """Build the model, with random weights, that a `config.json` describes."""
+        return cls(VQNSPConfig.from_dict(document["config"]))
+
+    def described(self) -> dict[str, Any]:
+        """Return `model` and `config` of a `config.json`."""
+        return {"model": self.kinds[0], "config": asdict(self.config)}
 
     @classmethod
     def from_official(cls, state: Mapping[str, Tensor], *, heads: int | None = None) -> VQNSP:

@@ -6,14 +6,15 @@ Shapes: B batch, N patches, D width.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import Literal
+from dataclasses import asdict, replace
+from typing import Any, Literal
 
 import torch
 from eeg_tokenizer.backbone import Backbone, BackboneConfig, init_weights, valid_or_none
 from eeg_tokenizer.batches import Batch
 from eeg_tokenizer.flops import BACKWARD, backbone_flops
 from eeg_tokenizer.official import OfficialNames, backbone_config, load_official, shape_of, to_official
+from eeg_tokenizer.published import PublishedModel
 from eeg_tokenizer.transformer import NORM_EPS
 from torch import Tensor, nn
 
@@ -28,7 +29,17 @@ def official_names(pooling: Pooling) -> OfficialNames:
     return OfficialNames(renames=((norm, "fc_norm."), ("head.", "head."), ("", "backbone.")), untrained={})
 
 
-class Classifier(nn.Module):
+def n_outputs(n_classes: int) -> int:
+    """Return the outputs of a head: one for two classes, which is trained by binary cross-entropy as in the paper."""
+    return 1 if n_classes == 2 else n_classes
+
+
+def class_names(outputs: int) -> list[str]:
+    """Return names for the classes of a head that come from nowhere else."""
+    return [f"class_{number}" for number in range(max(2, outputs))]
+
+
+class Classifier(PublishedModel):
     """Backbone, the mean over the valid patches, LayerNorm, and a linear head, for classes or for values of targets.
 
     With `pooling` "cls" the head reads cls in place of the mean: `--use_cls` of the official code, and what Labram of
@@ -36,6 +47,8 @@ class Classifier(nn.Module):
 
     cls takes its own position (slot 0), also when pre-training gave it the first channel's, as in the official code.
     """
+
+    kinds = ("classifier", "regressor")
 
     def __init__(self, config: BackboneConfig, n_outputs: int, *, pooling: Pooling = "mean") -> None:
         super().__init__()
@@ -70,6 +83,20 @@ class Classifier(nn.Module):
     def training_flops(self, n_windows: int, n_patches: int) -> float:
         """Return the floating-point operations of a training step on B windows of N patches (`flops`)."""
         return (1 + BACKWARD) * backbone_flops(self.config, n_windows, n_patches)
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Classifier:
+        """Build the model, with random weights, that a `config.json` describes."""
+        config = document["config"]
+        outputs = len(config["targets"]) if document["model"] == "regressor" else n_outputs(len(config["classes"]))
+        pooling = config.get("pooling", "mean")  # models of before had no other
+        return cls(BackboneConfig(**config["backbone"]), outputs, pooling=pooling)
+
+    def described(self) -> dict[str, Any]:
+        """Return `model` and `config` of a `config.json`; classes of a model that was not loaded have numbers."""
+        kind = self.document.get("model", self.kinds[0])
+        outputs = self.document.get("config") or {"classes": class_names(self.n_outputs)}
+        return {"model": kind, "config": {**outputs, "backbone": asdict(self.config), "pooling": self.pooling}}
 
     @classmethod
     def from_backbone(cls, backbone: Backbone, n_outputs: int, *, drop_path: float = 0.0) -> Classifier:

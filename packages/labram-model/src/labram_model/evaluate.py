@@ -77,16 +77,23 @@ def _windows_then(task: Task, config: dict[str, Any], split: str, store: Store, 
 def _windows_now(
     task: Task, config: dict[str, Any], split: str, store: Store, path: Path
 ) -> tuple[Sequence[LabelledWindow], Goal]:
-    """Return the windows of the task's own split, and its classes, which an imported model must have in number."""
-    expected, found = task.classes, config["config"]["classes"]
-    if expected is None or len(expected) != len(found):
+    """Return the windows of the task's own split, and what the model predicts, which must fit the task."""
+    goal = goal_in(config["config"])
+    if isinstance(goal, Classification):
+        expected: Sequence[str] = goal.classes
+        fits = len(expected) == len(task.classes or ())
+        goal = Classification(tuple(task.classes or ()))  # the file may not have told their names
+    else:
+        expected = list(config["config"]["targets"])
+        fits = expected == list(task.targets or ())
+    if not fits:
         raise LabramError(
-            f"Cannot use the task {task.name} with {path}: expected {len(found)} classes, as the model has, found "
-            f"{'targets' if expected is None else len(expected)}. Give the task that it was fine-tuned on."
+            f"Cannot use the task {task.name} with {path}: expected {len(expected)} outputs ({', '.join(expected)}), "
+            f"found {', '.join(task.classes or task.targets or ())}. Give the task that it was fine-tuned on."
         )
     division = divide(task.split, labelled_windows(store, task), list(task.event_labels))
     logger.warning("%s does not tell on which subjects it was trained: they may be among those of %s.", path, split)
-    return division.windows[split], Classification(tuple(expected))
+    return division.windows[split], goal
 
 
 def score_split(model: nn.Module, reader: LabelledReader, goal: Goal, device: torch.device) -> dict[str, Any]:

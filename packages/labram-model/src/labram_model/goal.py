@@ -19,6 +19,7 @@ from eeg_tokenizer.step import StepLoss
 from torch import Tensor
 
 from labram_model import models
+from labram_model.classifier import n_outputs
 from labram_model.errors import LabramError
 from labram_model.labelled import LabelledWindow
 from labram_model.labelled_batches import Labels, classification_loss, probabilities
@@ -79,7 +80,7 @@ class Classification:
     @property
     def n_outputs(self) -> int:
         """The outputs of the head."""
-        return models.n_outputs(len(self.classes))
+        return n_outputs(len(self.classes))
 
     def described(self) -> dict[str, Any]:
         """Return what the outputs mean."""

@@ -6,14 +6,15 @@ Shapes: B batch, N patches, D width, K codes.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import NamedTuple
+from dataclasses import asdict, replace
+from typing import Any, NamedTuple
 
 import torch
 from eeg_tokenizer.backbone import INIT_STD, Backbone, BackboneConfig, init_weights, valid_or_none
 from eeg_tokenizer.batches import NO_CODE, Batch
 from eeg_tokenizer.flops import BACKWARD, embed_flops, encode_flops
 from eeg_tokenizer.official import OfficialNames, backbone_config, load_official, shape_of, to_official
+from eeg_tokenizer.published import PublishedModel
 from torch import Tensor, nn
 
 from labram_model.cross_entropy import linear_cross_entropy
@@ -38,12 +39,14 @@ class MaskedOutput(NamedTuple):
     accuracy: Tensor
 
 
-class MaskedModel(nn.Module):
+class MaskedModel(PublishedModel):
     """A backbone that sees some patches and predicts the codes of the hidden ones, for a mask and for its complement.
 
     Each patch is hidden in exactly one of the two passes (symmetric masking), and is predicted there alone. Without
     symmetric masking there is one pass, and only what it hides is predicted.
     """
+
+    kinds = ("masked",)
 
     def __init__(self, config: BackboneConfig, n_codes: int) -> None:
         super().__init__()
@@ -53,7 +56,6 @@ class MaskedModel(nn.Module):
         self.head = nn.Linear(config.width, n_codes)
         self.backbone.reset_parameters(cut=INIT_STD, patch_embed=True)
         init_weights(self.head, cut=INIT_STD)
-        self.untrained: dict[str, Tensor] = {}  # of an official state, for `to_official`
 
     def forward(
         self,
@@ -117,6 +119,16 @@ class MaskedModel(nn.Module):
         head = 2.0 * n_windows * n_patches * self.config.width * self.n_codes
         once = embed_flops(self.config, n_windows, n_patches)
         return (1 + BACKWARD) * (once + encode_flops(self.config, 2 * n_windows, n_patches) + head)
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> MaskedModel:
+        """Build the model, with random weights, that a `config.json` describes."""
+        config = document["config"]
+        return cls(BackboneConfig(**config["backbone"]), config["n_codes"])
+
+    def described(self) -> dict[str, Any]:
+        """Return `model` and `config` of a `config.json`."""
+        return {"model": self.kinds[0], "config": {"backbone": asdict(self.config), "n_codes": self.n_codes}}
 
     @classmethod
     def from_official(cls, state: Mapping[str, Tensor]) -> MaskedModel:

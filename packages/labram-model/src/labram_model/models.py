@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import version
 from operator import attrgetter
@@ -32,8 +31,7 @@ MADE_BY = {
 def masked_document(model: MaskedModel) -> dict[str, Any]:
     """Return what `config.json` says of the model itself."""
     return {
-        "model": MASKED,
-        "config": {"backbone": asdict(model.config), "n_codes": model.n_codes},
+        **model.described(),
         "parameters": count_parameters(model),
         "versions": versions(),
     }
@@ -56,23 +54,14 @@ def load_masked(folder: Path) -> MaskedModel:
         LabramError: another kind of model.
         CheckpointError: no model, or a damaged one.
     """
-    config = expect_kind(folder, MASKED)["config"]
-    with _understood(folder):
-        model = MaskedModel(BackboneConfig(**config["backbone"]), config["n_codes"])
-    checkpoint.load_into(model, checkpoint.load_weights(folder), folder)
-    return model.eval()
+    expect_kind(folder, MASKED)
+    return MaskedModel.load(folder)
 
 
 def load_finetuned(folder: Path) -> Classifier:
     """Load what `labram finetune` wrote; raises as `load_masked`."""
-    document = expect_kind(folder, *FINETUNED)
-    config = document["config"]
-    with _understood(folder):
-        outputs = len(config["targets"]) if document["model"] == REGRESSOR else n_outputs(len(config["classes"]))
-        pooling = config.get("pooling", "mean")  # models of before had no other
-        model = Classifier(BackboneConfig(**config["backbone"]), outputs, pooling=pooling)
-    checkpoint.load_into(model, checkpoint.load_weights(folder), folder)
-    return model.eval()
+    expect_kind(folder, *FINETUNED)
+    return Classifier.load(folder)
 
 
 def load_backbone(folder: Path) -> Backbone:
@@ -105,11 +94,6 @@ def expect_kind(folder: Path, *kinds: str) -> dict[str, Any]:
     return config
 
 
-def n_outputs(n_classes: int) -> int:
-    """Return the outputs of a head: one for two classes, which is trained by binary cross-entropy as in the paper."""
-    return 1 if n_classes == 2 else n_classes
-
-
 def backbone_config(size: str | None, device: torch.device) -> tuple[str, BackboneConfig]:
     """Return the size asked for, or the device's own: base on a GPU, tiny on a CPU.
 
@@ -130,15 +114,3 @@ def count_parameters(model: nn.Module) -> int:
 def versions() -> dict[str, str]:
     """Return the versions of what made a model."""
     return {name: version(name) for name in ("labram-model", "eeg-tokenizer", "eeg-store", "torch")}
-
-
-@contextmanager
-def _understood(folder: Path) -> Iterator[None]:
-    """Turn a configuration of another version into a message."""
-    try:
-        yield
-    except (KeyError, TypeError) as error:
-        raise LabramError(
-            f"Cannot build the model in {folder}: expected a config.json of this version, found {error!r}. "
-            "Train it again, or use the version that wrote it."
-        ) from error

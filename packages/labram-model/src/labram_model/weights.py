@@ -14,12 +14,13 @@ from eeg_tokenizer import checkpoint
 from eeg_tokenizer.encode import load_tokenizer
 from eeg_tokenizer.official import OfficialStateError
 from eeg_tokenizer.state_files import read_state, write_state
-from eeg_tokenizer.tokenizer_weights import import_tokenizer, is_tokenizer, load_untrained, save_untrained
+from eeg_tokenizer.tokenizer_weights import import_tokenizer, is_tokenizer
+from eeg_tokenizer.untrained import save_untrained
 from torch import Tensor
 
 from labram_model import models
 from labram_model.braindecode import is_braindecode, to_official_names
-from labram_model.classifier import Classifier
+from labram_model.classifier import Classifier, class_names, n_outputs
 from labram_model.errors import LabramError
 from labram_model.masked import MaskedModel
 
@@ -103,10 +104,8 @@ def _official_state(folder: Path, kind: str) -> dict[str, Tensor]:
                 "Pre-trained with the position of cls at slot 0: official fine-tuning takes the same, but official "
                 "pre-training gives cls that of the first channel."
             )
-        masked.untrained = load_untrained(folder)
         return masked.to_official()
     tokenizer = load_tokenizer(folder, torch.device("cpu")).model
-    tokenizer.untrained = load_untrained(folder)
     try:
         return tokenizer.to_official()
     except OfficialStateError as error:
@@ -126,9 +125,8 @@ def _import_finetuned(
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
     origin = "braindecode" if is_braindecode(state) else "official"
     model = Classifier.from_official(to_official_names(state) if origin == "braindecode" else state)
-    n_classes = max(2, model.n_outputs)
-    named = list(classes) or [f"class_{number}" for number in range(n_classes)]
-    if models.n_outputs(len(named)) != model.n_outputs:
+    named = list(classes) or class_names(model.n_outputs)
+    if n_outputs(len(named)) != model.n_outputs:
         raise LabramError(
             f"Cannot import {file}: expected names for its {model.n_outputs} outputs (one output is two classes), "
             f"found {', '.join(named)}. Correct --classes."
