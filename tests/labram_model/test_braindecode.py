@@ -99,6 +99,19 @@ def test_outputs_are_those_of_braindecode(tmp_path: Path, pooling: str, bias: bo
     torch.testing.assert_close(ours, theirs(signal, ch_names=list(NAMES)), rtol=0, atol=1e-5)
 
 
+@torch.no_grad()
+def test_two_outputs_stay_two(tmp_path: Path) -> None:
+    state = drawn(recorded_shapes(pooling="cls", bias=False, gains=True))
+    state |= {"final_layer.weight": state["final_layer.weight"][:2], "final_layer.bias": state["final_layer.bias"][:2]}
+    torch.save(state, tmp_path / "labram.pt")
+    import_weights(tmp_path / "labram.pt", tmp_path / "model", classes=["wake", "sleep"])
+    model = load_finetuned(tmp_path / "model")
+    assert torch.equal(model.head.weight, state["final_layer.weight"])
+    model.save_pretrained(tmp_path / "published")
+    assert torch.equal(load_finetuned(tmp_path / "published").head.bias, state["final_layer.bias"])
+    assert describe(tmp_path / "published")["classes"] == ["wake", "sleep"]
+
+
 def test_every_misfit_is_named_as_the_official_code_names_it(tmp_path: Path) -> None:
     state = drawn(recorded_shapes(pooling="cls", bias=False, gains=True))
     del state["blocks.1.mlp.2.bias"]

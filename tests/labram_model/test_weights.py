@@ -177,7 +177,10 @@ def test_official_files_in_every_command(golden: Path, tmp_path: Path, make_stor
     assert again["test"] == tuned["test"]
     finetune(FinetuneOptions(store, task, tmp_path / "further", checkpoint=files["finetune"], **steps))
 
+    two = {"head.weight": torch.stack([torch.zeros(100), torch.ones(100)]), "head.bias": torch.zeros(2)}
+    softmax = official_file(tmp_path / "softmax.pth", states["finetune"] | two)  # the same, with an output for each
     scored = evaluate(store, task, files["finetune"], split="test", device="cpu")
+    assert evaluate(store, task, softmax, split="test", device="cpu")["scores"] == scored["scores"]
     assert scored["classes"] == ["slow", "fast"]
     assert scored["subjects"] == tuned["test"]["subjects"]
     assert describe(files["masked"])["content_hash"] == told["content_hash"]

@@ -126,8 +126,8 @@ class PublishedModel(nn.Module):
             "parameters": sum(parameter.numel() for parameter in self.parameters()),
             **{name: self.document[name] for name in PUBLIC if name in self.document},
         }
-        checkpoint.save_model(folder, self, document)
         save_untrained(folder, self.untrained)
+        checkpoint.save_model(folder, self, document)
         card = model_card(type(self), document, license=license, data=data, metrics=metrics)
         (folder / CARD).write_text(card, encoding="utf-8")
 

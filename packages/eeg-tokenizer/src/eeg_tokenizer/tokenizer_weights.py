@@ -34,6 +34,6 @@ def import_tokenizer(state: Mapping[str, Tensor], output: Path, file: str) -> tu
         "imported": {"from": "official", "file": file},
         "versions": {name: version(name) for name in ("eeg-tokenizer", "eeg-store", "torch")},
     }
-    checkpoint.save_model(output, model, document)
     save_untrained(output, model.untrained)
+    checkpoint.save_model(output, model, document)
     return document, model.untrained

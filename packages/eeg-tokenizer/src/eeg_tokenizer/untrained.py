@@ -15,8 +15,9 @@ UNTRAINED = "official.safetensors"
 
 
 def save_untrained(folder: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Keep what an official model has beyond ours beside the weights."""
+    """Keep what an official model has beyond ours beside the weights, which are written after it."""
     if tensors:
+        folder.mkdir(parents=True, exist_ok=True)
         safetensors.torch.save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / UNTRAINED)
 
 

@@ -88,15 +88,16 @@ class Classifier(PublishedModel):
     def from_document(cls, document: Mapping[str, Any]) -> Classifier:
         """Build the model, with random weights, that a `config.json` describes."""
         config = document["config"]
-        outputs = len(config["targets"]) if document["model"] == "regressor" else n_outputs(len(config["classes"]))
-        pooling = config.get("pooling", "mean")  # models of before had no other
+        named = len(config["targets"]) if document["model"] == "regressor" else n_outputs(len(config["classes"]))
+        outputs, pooling = config.get("outputs", named), config.get("pooling", "mean")  # models of before had no others
         return cls(BackboneConfig(**config["backbone"]), outputs, pooling=pooling)
 
     def described(self) -> dict[str, Any]:
         """Return `model` and `config` of a `config.json`; classes of a model that was not loaded have numbers."""
         kind = self.document.get("model", self.kinds[0])
-        outputs = self.document.get("config") or {"classes": class_names(self.n_outputs)}
-        return {"model": kind, "config": {**outputs, "backbone": asdict(self.config), "pooling": self.pooling}}
+        meaning = self.document.get("config") or {"classes": class_names(self.n_outputs)}
+        shape = {"backbone": asdict(self.config), "pooling": self.pooling, "outputs": self.n_outputs}
+        return {"model": kind, "config": {**meaning, **shape}}
 
     @classmethod
     def from_backbone(cls, backbone: Backbone, n_outputs: int, *, drop_path: float = 0.0) -> Classifier:

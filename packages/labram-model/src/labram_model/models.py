@@ -41,7 +41,12 @@ def finetuned_document(model: Classifier, kind: str, outputs: Mapping[str, Any])
     """Return what `config.json` says of the model itself; `outputs` says what they mean: `classes` or `targets`."""
     return {
         "model": kind,
-        "config": {"backbone": asdict(model.config), "pooling": model.pooling, **outputs},
+        "config": {
+            "backbone": asdict(model.config),
+            "pooling": model.pooling,
+            "outputs": model.n_outputs,
+            **outputs,
+        },
         "parameters": count_parameters(model),
         "versions": versions(),
     }

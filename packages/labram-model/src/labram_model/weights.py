@@ -20,7 +20,7 @@ from torch import Tensor
 
 from labram_model import models
 from labram_model.braindecode import is_braindecode, to_official_names
-from labram_model.classifier import Classifier, class_names, n_outputs
+from labram_model.classifier import Classifier, class_names
 from labram_model.errors import LabramError
 from labram_model.masked import MaskedModel
 
@@ -115,8 +115,8 @@ def _official_state(folder: Path, kind: str) -> dict[str, Tensor]:
 def _import_masked(state: Mapping[str, Tensor], output: Path, file: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
     model = MaskedModel.from_official(state)
     document = models.masked_document(model) | _origin("official", file, models.size_of(model.config))
-    checkpoint.save_model(output, model, document)
     save_untrained(output, model.untrained)
+    checkpoint.save_model(output, model, document)
     return document, model.untrained
 
 
@@ -126,7 +126,7 @@ def _import_finetuned(
     origin = "braindecode" if is_braindecode(state) else "official"
     model = Classifier.from_official(to_official_names(state) if origin == "braindecode" else state)
     named = list(classes) or class_names(model.n_outputs)
-    if n_outputs(len(named)) != model.n_outputs:
+    if len(named) != max(2, model.n_outputs):
         raise LabramError(
             f"Cannot import {file}: expected names for its {model.n_outputs} outputs (one output is two classes), "
             f"found {', '.join(named)}. Correct --classes."
