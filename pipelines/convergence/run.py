@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,6 +59,7 @@ PANELS: dict[str, tuple[Trial, ...]] = {
         Trial("paper, our rate", options=("--recipe", "paper", "--lr", 3e-3)),
     ),
 }
+QUICK_PANELS = ("size", "symmetric mask")
 
 
 def main() -> None:
@@ -77,22 +78,23 @@ def main() -> None:
         *("--codes", N_CODES, "--steps", -(-TOKENIZER_STEPS // share), "--batch-size", 8),
     )
     run("eeg-tokenizer", "encode", "--store", store, "--tokenizer", tokenizer)
-    for trial in dict.fromkeys(trial for trials in PANELS.values() for trial in trials):
+    panels = {name: PANELS[name] for name in QUICK_PANELS} if options.quick else PANELS
+    for trial in dict.fromkeys(trial for trials in panels.values() for trial in trials):
         size = () if "--size" in trial.options else ("--size", "tiny")
         run(
             *("labram", "pretrain", "--store", store, "--tokenizer", tokenizer, "--output", output / trial.folder),
             *("--steps", -(-trial.steps // share), "--batch-size", BATCH, *size, *trial.options),
         )
     png = output / "convergence.png" if options.quick else ROOT / "docs/convergence.png"
-    draw(output, png)
+    draw(output, png, panels)
     print(f"Drew {png}.")
 
 
-def draw(runs: Path, png: Path) -> None:
+def draw(runs: Path, png: Path, panels: Mapping[str, Sequence[Trial]]) -> None:
     """Draw a column for each panel: held-out accuracy above, the loss of a pass in training below."""
-    figure = Figure(figsize=(4 * len(PANELS), 6.4), layout="constrained")
-    axes = figure.subplots(2, len(PANELS), sharex="col", sharey="row")
-    for column, (name, trials) in enumerate(PANELS.items()):
+    figure = Figure(figsize=(4 * len(panels), 6.4), layout="constrained")
+    axes = figure.subplots(2, len(panels), sharex="col", sharey="row")
+    for column, (name, trials) in enumerate(panels.items()):
         axes[0, column].set_title(name)
         draw_panel(axes[0, column], axes[1, column], runs, trials)
         axes[1, column].set_xlabel("windows × passes")
