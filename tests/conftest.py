@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -27,3 +28,12 @@ def eeg_data() -> Path:
 def golden() -> Path:
     """Reference vectors of the official model (`EEG_GOLDEN`)."""
     return _folder("EEG_GOLDEN", "../shared/golden")
+
+
+@pytest.fixture(autouse=True)
+def _no_pages(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the page of a training, which takes two seconds, but where a test is about it."""
+    if request.node.get_closest_marker("pages") is None:
+        for name in ("eeg_tokenizer.train", "labram_model.pretrain", "labram_model.finetune"):
+            if name in sys.modules:
+                monkeypatch.setattr(sys.modules[name], "write_page", lambda run: run)

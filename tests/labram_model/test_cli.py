@@ -35,6 +35,7 @@ def document(*arguments: object) -> dict[str, Any]:
     return parsed
 
 
+@pytest.mark.pages
 def test_from_a_store_to_scores(make_store: StoreMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     store = make_store(FEW)
