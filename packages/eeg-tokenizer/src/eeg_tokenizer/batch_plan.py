@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from eeg_tokenizer.run import RunError
 from eeg_tokenizer.sampling import Order, window_order
 from eeg_tokenizer.windows import Windows, WindowsError
 
-BATCH_SIZE_AND_TOKENS = "Cannot size batches: expected --batch-size or --tokens, found both. Leave one out."
 _GRANULES = 8  # in the smallest batch, so that rounding takes an eighth of a batch at most
 
 
@@ -112,6 +112,23 @@ class BatchPlan:
 
     order: Order
     sizes: FixedBatches | TokenBatches
+
+
+def choose_batch_size(asked: int | None, options: BatchOptions, *, default: int, world_size: int) -> int:
+    """Return the windows of a batch over all processes: those asked for, or the default.
+
+    Raises:
+        RunError: a size that the processes do not divide, or one beside a number of patches.
+    """
+    batch_size = asked or default
+    if batch_size % world_size:
+        raise RunError(
+            f"Cannot share a batch over {world_size} processes: expected a --batch-size that they divide, "
+            f"found {batch_size}. Choose another."
+        )
+    if asked and options.tokens:
+        raise RunError("Cannot size batches: expected --batch-size or --tokens, found both. Leave one out.")
+    return batch_size
 
 
 def plan_batches(

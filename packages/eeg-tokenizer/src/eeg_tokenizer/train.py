@@ -15,7 +15,7 @@ from eeg_store import Store
 from torch import nn
 
 from eeg_tokenizer import checkpoint
-from eeg_tokenizer.batch_plan import BATCH_SIZE_AND_TOKENS, DEFAULT, BatchOptions, BatchPlan, plan_batches
+from eeg_tokenizer.batch_plan import DEFAULT, BatchOptions, BatchPlan, choose_batch_size, plan_batches
 from eeg_tokenizer.batches import Batch
 from eeg_tokenizer.compute import choose_compute
 from eeg_tokenizer.distributed import Place, from_first, join
@@ -224,14 +224,8 @@ def _size_and_recipe(options: TrainOptions, place: Place) -> tuple[str, Tokenize
 def _setup(options: TrainOptions, place: Place, size: str, recipe: TokenizerRecipe, training: Windows) -> _Setup:
     """Fill in what was not asked for."""
     on_gpu = place.device.type == "cuda"
-    batch_size = options.batch_size or (GPU_BATCH if on_gpu else CPU_BATCH) * place.world_size
-    if batch_size % place.world_size:
-        raise RunError(
-            f"Cannot share a batch over {place.world_size} processes: expected a --batch-size that they divide, "
-            f"found {batch_size}. Choose another."
-        )
-    if options.batch_size and options.batches.tokens:
-        raise RunError(BATCH_SIZE_AND_TOKENS)
+    default = (GPU_BATCH if on_gpu else CPU_BATCH) * place.world_size
+    batch_size = choose_batch_size(options.batch_size, options.batches, default=default, world_size=place.world_size)
     batches = plan_batches(
         training,
         options.batches,

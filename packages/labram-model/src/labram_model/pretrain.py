@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from eeg_store import Store
 from eeg_tokenizer import checkpoint
-from eeg_tokenizer.batch_plan import BATCH_SIZE_AND_TOKENS, DEFAULT, BatchOptions, BatchPlan, plan_batches
+from eeg_tokenizer.batch_plan import DEFAULT, BatchOptions, BatchPlan, choose_batch_size, plan_batches
 from eeg_tokenizer.batches import Batch
 from eeg_tokenizer.compute import choose_compute
 from eeg_tokenizer.distributed import Place, from_first, join
@@ -351,14 +351,8 @@ def _tokenizer_options(options: PretrainOptions, folder: Path) -> TrainOptions:
 
 def _plan(options: PretrainOptions, place: Place, recipe: PretrainRecipe, training: Windows) -> tuple[BatchPlan, Plan]:
     on_gpu = place.device.type == "cuda"
-    batch_size = options.batch_size or (GPU_BATCH if on_gpu else CPU_BATCH * place.world_size)
-    if batch_size % place.world_size:
-        raise LabramError(
-            f"Cannot share a batch over {place.world_size} processes: expected a --batch-size that they divide, found "
-            f"{batch_size}. Choose another."
-        )
-    if options.batch_size and options.batches.tokens:
-        raise LabramError(BATCH_SIZE_AND_TOKENS)
+    default = GPU_BATCH if on_gpu else CPU_BATCH * place.world_size
+    batch_size = choose_batch_size(options.batch_size, options.batches, default=default, world_size=place.world_size)
     batches = plan_batches(
         training,
         options.batches,
