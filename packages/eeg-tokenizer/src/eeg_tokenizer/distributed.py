@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -73,6 +74,9 @@ def join(device: str) -> Iterator[Place]:
     finally:
         if not joined:
             dist.destroy_process_group()
+            # A group that is still referred to keeps its threads, and one of them that lets go of a tensor
+            # while Python ends aborts the process.
+            gc.collect()
 
 
 def wait_for_all(place: Place) -> None:

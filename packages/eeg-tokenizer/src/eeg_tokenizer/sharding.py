@@ -23,6 +23,9 @@ def shard(model: nn.Module, place: Place) -> None:
     A block's weights are whole only while it computes.
     """
     mesh = init_device_mesh(place.device.type, (place.world_size,))
+    # Torch's caches keep the mesh for good. Without its own references to the group, which it finds by name too,
+    # the group and its threads end with the training (`distributed.join`).
+    getattr(mesh, "_pg_registry", {}).clear()
     for module in model.modules():
         if isinstance(module, Block):
             fully_shard(module, mesh=mesh)

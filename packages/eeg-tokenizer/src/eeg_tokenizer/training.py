@@ -271,7 +271,7 @@ def _for_all_ranks(model: nn.Module, place: Place) -> nn.Module:
         return model
     devices = [place.device] if place.device.type == "cuda" else None
     # Buffers are the codebook's, which `learn` keeps equal on all processes.
-    return DistributedDataParallel(model, device_ids=devices, broadcast_buffers=False)
+    return DistributedDataParallel(model, device_ids=devices, forward_sync_buffers=False)
 
 
 def _record(done: Progressed, taken: Taken, lr: float) -> dict[str, Any]:
