@@ -7,7 +7,6 @@ import warnings
 from dataclasses import dataclass
 from functools import cache
 
-import mne
 import numpy as np
 import numpy.typing as npt
 from eeg_store.channels import VOCABULARY, canonical_name
@@ -35,12 +34,6 @@ class CapSite:
 def cap_electrodes(montage: str) -> tuple[str, ...]:
     """The electrodes of a montage of MNE in its own order. Raises IngestError for a montage that MNE does not know."""
     return tuple(_directions(montage))
-
-
-@cache
-def site_names() -> tuple[str, ...]:
-    """Names of the 10-05 sites that MNE knows."""
-    return tuple(_directions(_SITES))
 
 
 @cache
@@ -93,6 +86,8 @@ def _stretch(direction: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 @cache
 def _directions(montage: str) -> dict[str, npt.NDArray[np.float64]]:
     """Unit vectors from the centre of the least-squares sphere through the electrodes."""
+    import mne  # noqa: PLC0415  # takes a while; few sources name a cap
+
     known = mne.channels.get_builtin_montages()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # names that MNE is about to replace still work

@@ -10,6 +10,7 @@ from functools import cache
 from eeg_store.channels import VOCABULARY, canonical_name
 
 from eeg_ingest.recording import ChannelType
+from eeg_ingest.sites import site_names
 
 # Ends of a pair that are a reference and no second electrode: C4-A1, Fp1-LE, Fp1-M1Ref, FP1-AVG, F3-A1+A2, Fp1-G2.
 _BOTH_EARS = r"\(?[am]1[+/&,]?[am]2\)?"
@@ -64,8 +65,6 @@ class Label:
 @cache
 def _sites() -> dict[str, str]:
     """Electrode names of the 10-05 system, by their lower case: the vocabulary's single sites and MNE's."""
-    from eeg_ingest.caps import site_names  # noqa: PLC0415  MNE's montages load only when a label needs them
-
     names = {name.lower(): name for name in site_names()}
     return names | {name.lower(): name for name in VOCABULARY if "-" not in name}
 

@@ -1,15 +1,14 @@
-"""Band-pass and mains notch: MNE's own FIR designs, as one frequency response for the one-pass harmonization."""
+"""Band-pass and mains notch: MNE's FIR designs, as one frequency response for the one-pass harmonization."""
 
 from __future__ import annotations
 
 from fractions import Fraction
 from functools import lru_cache
 
-import mne
 import numpy as np
 import numpy.typing as npt
-import scipy.fft
 
+from eeg_ingest.fir import Edge, fir
 from eeg_ingest.recording import IngestError
 
 LOW_HZ = 0.1
@@ -61,16 +60,16 @@ def _notch_edges(freq_hz: float) -> tuple[float, float]:
 def kernels(sfreq_hz: float, notches_hz: tuple[float, ...]) -> tuple[npt.NDArray[np.float64], ...]:
     """Zero-phase kernels of `raw.filter(0.1, 75)` and `raw.notch_filter(notches_hz)`, around their middle samples."""
     low_hz, high_hz = band_of(sfreq_hz)
-    lowpass_hz = high_hz if high_hz < sfreq_hz / 2 else None
-    designed = [mne.filter.create_filter(None, sfreq_hz, low_hz, lowpass_hz, verbose="error")]
+    band = [Edge(0.0, low_hz, rises=True)]  # transitions as wide as MNE makes them for these frequencies
+    if high_hz < sfreq_hz / 2:
+        band.append(Edge(high_hz, min(high_hz * 1.25, sfreq_hz / 2), rises=False))
+    designed = [fir(sfreq_hz, band)]
     if notches_hz:
-        lows, highs = np.transpose([_notch_edges(f) for f in notches_hz])
         half = NOTCH_TRANSITION_HZ / 2
-        designed.append(
-            mne.filter.create_filter(
-                None, sfreq_hz, highs, lows, l_trans_bandwidth=half, h_trans_bandwidth=half, verbose="error"
-            )
-        )
+        notches = []
+        for low, high in map(_notch_edges, notches_hz):
+            notches += [Edge(low, low + half, rises=False), Edge(high - half, high, rises=True)]
+        designed.append(fir(sfreq_hz, notches))
     return tuple(designed)
 
 
@@ -87,7 +86,7 @@ def response(sfreq_hz: float, notches_hz: tuple[float, ...], n_in: int, n_out: i
         circular = np.zeros(n_in)
         circular[: len(kernel)] = kernel
         circular = np.roll(circular, -(len(kernel) // 2))
-        gain *= scipy.fft.rfft(circular)[:n_bins].real
+        gain *= np.fft.rfft(circular)[:n_bins].real
     if n_out > n_in and n_in % 2 == 0:
         gain[-1] /= (
             2  # the source's Nyquist bin stands for both signs of the frequency, which are apart at the higher rate

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
-import scipy.fft
 
 from eeg_ingest.recording import Recording
 from eeg_ingest.source_block import SourceBlock
+from eeg_ingest.transforms import rfft
 
 MAINS_HZ = (50.0, 60.0)
 MIN_RATIO = 2.0  # hum is at least this much power above its neighbourhood
@@ -62,10 +62,10 @@ def _power(uv: npt.NDArray[np.float32], sfreq_hz: float) -> tuple[npt.NDArray[np
     # Without the mean, float32 is exact to a 1e-7th of what moves.
     centred = uv - uv.mean(axis=1, keepdims=True, dtype=np.float64).astype(np.float32)
     centred *= np.hanning(n_samples).astype(np.float32)
-    freqs_hz = scipy.fft.rfftfreq(n_samples, 1 / sfreq_hz)
+    freqs_hz = np.fft.rfftfreq(n_samples, 1 / sfreq_hz)
     beyond_hz = NEIGHBOURS_HZ[1] + freqs_hz[1]
     near = (freqs_hz > MAINS_HZ[0] - beyond_hz) & (freqs_hz < MAINS_HZ[1] + beyond_hz)
-    spectrum = scipy.fft.rfft(centred, axis=1)[:, near].astype(np.complex128)
+    spectrum = rfft(centred)[:, near].astype(np.complex128)
     return spectrum.real**2 + spectrum.imag**2, freqs_hz[near]
 
 

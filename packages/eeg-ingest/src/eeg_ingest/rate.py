@@ -8,11 +8,11 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-import scipy.fft
 
 from eeg_ingest.mains import MAINS_HZ
 from eeg_ingest.recording import Recording
 from eeg_ingest.source_block import SourceBlock
+from eeg_ingest.transforms import rfft
 
 RATE_DOUBT = "the sampling rate of the header is doubtful"  # how such a warning in a recording's row begins
 # Rates that amplifiers and published data sets have.
@@ -80,7 +80,7 @@ def _typical_power(recording: Recording, indices: Sequence[int]) -> tuple[npt.ND
     for start in sorted({int(s) for s in np.linspace(0, segment.n_samples - n_samples, N_STRETCHES)}):
         uv = SourceBlock.read(recording, segment, chosen, start, start + n_samples).uv
         uv = uv - uv.mean(axis=1, keepdims=True)
-        power = np.square(np.abs(scipy.fft.rfft(uv * np.hanning(n_samples)))).astype(np.float64)
+        power = np.square(np.abs(rfft(uv * np.hanning(n_samples)))).astype(np.float64)
         level = np.median(power, axis=1, keepdims=True)
         scaled.append((power / np.where(level > 0, level, 1))[level[:, 0] > 0])
     power = np.concatenate(scaled)

@@ -1,4 +1,4 @@
-"""The FFTs of the signal path: ducc0's where it is installed (the extra `fast`), else SciPy's.
+"""The FFTs: ducc0's where it is installed (the extra `fast`), else SciPy's.
 
 Both are the same algorithm. ducc0 uses all of a processor's vector width and writes into memory that it is given; SciPy
 is built for four numbers at once. They agree to float32's rounding.
@@ -11,7 +11,6 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import scipy.fft
 
 Spectrum = npt.NDArray[Any]
 Signal = npt.NDArray[Any]
@@ -43,6 +42,17 @@ def transforms(n_in: int, n_out: int) -> Transforms:
     return DuccTransforms(n_in, n_out) if find_spec("ducc0") else SciPyTransforms(n_in, n_out)
 
 
+def rfft(signal: Signal) -> Spectrum:
+    """Return the bins (..., n // 2 + 1) of real FFTs along the last axis of (..., n) samples, in their precision."""
+    if find_spec("ducc0"):
+        from ducc0 import fft  # noqa: PLC0415  # not everybody has it
+
+        return np.asarray(fft.r2c(signal, axes=(signal.ndim - 1,)))
+    import scipy.fft  # noqa: PLC0415  # takes a while to import, and ducc0 spares it
+
+    return np.asarray(scipy.fft.rfft(signal, workers=1))
+
+
 class SciPyTransforms:
     """SciPy's."""
 
@@ -57,10 +67,14 @@ class SciPyTransforms:
 
     def forward(self, signal: Signal) -> Spectrum:
         """See `Transforms`."""
+        import scipy.fft  # noqa: PLC0415  # takes a while to import, and ducc0 spares it
+
         return np.asarray(scipy.fft.rfft(signal, workers=1))
 
     def backward(self, spectrum: Spectrum) -> Signal:
         """See `Transforms`."""
+        import scipy.fft  # noqa: PLC0415
+
         return np.asarray(scipy.fft.irfft(spectrum, self._n_out, overwrite_x=True, workers=1))
 
 

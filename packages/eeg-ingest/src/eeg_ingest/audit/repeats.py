@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import scipy.fft
 from eeg_store import SFREQ_HZ, Store, WindowReader
 
 from eeg_ingest.audit.finding import Finding, number_of
@@ -124,8 +123,8 @@ def _best_correlation(wide: npt.NDArray[np.float64], part: npt.NDArray[np.float6
     """Largest median |r| over channels (C) of `part` (C, S) with a stretch of `wide` (C, more)."""
     n_samples, n_wide = part.shape[1], wide.shape[1]
     part = part - part.mean(axis=1, keepdims=True)
-    spectrum = scipy.fft.rfft(wide, n_wide) * np.conj(scipy.fft.rfft(part, n_wide))
-    products = scipy.fft.irfft(spectrum, n_wide)[:, : n_wide - n_samples + 1]
+    spectrum = np.fft.rfft(wide, n_wide) * np.conj(np.fft.rfft(part, n_wide))
+    products = np.fft.irfft(spectrum, n_wide)[:, : n_wide - n_samples + 1]
     sums = np.cumsum(np.pad(np.stack([wide, wide**2]), ((0, 0), (0, 0), (1, 0))), axis=2)
     totals, squares = sums[..., n_samples:] - sums[..., :-n_samples]
     spread = np.sqrt(np.maximum(squares - totals**2 / n_samples, 0) * np.square(part).sum(axis=1, keepdims=True))

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import scipy.fft
 from eeg_store import SCALE_UV, SFREQ_HZ, WindowReader
+
+from eeg_ingest.transforms import rfft
 
 N_STRETCHES = 16
 STRETCH_S = 8  # resolves an eighth of a hertz
@@ -31,8 +32,9 @@ def power_of(stretches: Stretches) -> tuple[Floats, npt.NDArray[np.float64]]:
     n_samples = stretches.uv.shape[2]
     window = np.hanning(n_samples)
     window *= np.sqrt(2 / np.square(window).sum() / n_samples)
-    spectrum = scipy.fft.rfft(stretches.uv * window.astype(np.float32))
-    return np.square(spectrum.real) + np.square(spectrum.imag), scipy.fft.rfftfreq(n_samples, 1 / SFREQ_HZ)
+    spectrum = rfft(stretches.uv * window.astype(np.float32))
+    power: Floats = np.square(spectrum.real) + np.square(spectrum.imag)
+    return power, np.asarray(np.fft.rfftfreq(n_samples, 1 / SFREQ_HZ), np.float64)
 
 
 def read_stretches(reader: WindowReader, row: Mapping[str, Any]) -> Stretches:

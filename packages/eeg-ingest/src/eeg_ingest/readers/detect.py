@@ -6,9 +6,6 @@ import gzip
 from collections.abc import Callable
 from pathlib import Path
 
-import h5py
-import scipy.io
-
 from eeg_ingest.readers.companions import beside, curry_companions
 from eeg_ingest.readers.device_text import device_of
 from eeg_ingest.readers.signatures import (
@@ -23,7 +20,6 @@ from eeg_ingest.readers.signatures import (
     is_nihon_kohden,
     is_riff,
 )
-from eeg_ingest.readers.variables import DAMAGE
 from eeg_ingest.recording import IngestError
 
 FORMATS = (
@@ -96,6 +92,11 @@ def _gzip_start(path: Path) -> bytes:
 
 def _by_variables(path: Path) -> str:
     """The format of a MATLAB or HDF5 file by what it holds."""
+    import h5py  # noqa: PLC0415  # only these files need it
+    import scipy.io  # noqa: PLC0415
+
+    from eeg_ingest.readers.variables import DAMAGE  # noqa: PLC0415
+
     try:
         if h5py.is_hdf5(path):
             with h5py.File(path, "r") as file:

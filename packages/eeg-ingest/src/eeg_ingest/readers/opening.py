@@ -9,15 +9,12 @@ from pathlib import Path
 from eeg_ingest.reader_settings import LayoutSettings, NeuroscanSettings, ReaderSettings
 from eeg_ingest.readers.ant import AntRecording
 from eeg_ingest.readers.curry import open_curry
-from eeg_ingest.readers.declared import open_declared
 from eeg_ingest.readers.detect import detect_format
 from eeg_ingest.readers.devices import open_enobio, open_muse, open_openbci
 from eeg_ingest.readers.edf import EdfRecording, read_edf_annotations
 from eeg_ingest.readers.egi_raw import open_egi_raw
 from eeg_ingest.readers.gdf import GdfRecording
 from eeg_ingest.readers.mff import MffRecording
-from eeg_ingest.readers.mne_formats import open_with_mne
-from eeg_ingest.readers.nwb import open_nwb
 from eeg_ingest.readers.persyst import open_persyst
 from eeg_ingest.readers.xdf import open_xdf
 from eeg_ingest.recording import Event, IngestError, Recording
@@ -62,6 +59,8 @@ def open_recording(path: Path, *, unit: str | None = None, settings: ReaderSetti
     if unit is not None and unit not in (*UV_PER_UNIT, "auto"):
         raise IngestError(f"`unit` of the source: expected one of {', '.join(UV_PER_UNIT)}, auto, found {unit!r}.")
     if isinstance(settings, LayoutSettings):
+        from eeg_ingest.readers.declared import open_declared  # noqa: PLC0415  # libraries of the few that need them
+
         recording: Recording = open_declared(path, settings, None if unit == "auto" else unit)
     else:
         kind = detect_format(path)
@@ -99,10 +98,14 @@ def _open(
         stream = settings.stream if isinstance(settings, XdfSettings) else None
         return open_xdf(path, unit, stream=stream, overrule=overrule)
     if kind == "nwb":
+        from eeg_ingest.readers.nwb import open_nwb  # noqa: PLC0415
+
         series = settings.series if isinstance(settings, NwbSettings) else None
         return open_nwb(path, unit, series=series, overrule=overrule)
     if kind in _READERS:
         return _READERS[kind](path, unit, overrule=overrule)
+    from eeg_ingest.readers.mne_formats import open_with_mne  # noqa: PLC0415
+
     sample_bits = settings.sample_bits if isinstance(settings, NeuroscanSettings) else None
     return open_with_mne(path, kind, unit, overrule=overrule, sample_bits=sample_bits)
 
