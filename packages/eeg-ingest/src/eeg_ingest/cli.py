@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import json
 import logging
 import signal
@@ -13,8 +15,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, NoReturn
 
+import eeg_store
 import typer
-from eeg_store import Store, StoreError
 
 from eeg_ingest.errors import StoppedError, UsageError
 from eeg_ingest.init import write_example
@@ -72,20 +74,23 @@ def build(
 
     Where bokeh is installed, the address of Dask's dashboard is printed. A part is not audited: the others may run.
     """
-    from eeg_ingest import build as building  # noqa: PLC0415  # Dask and MNE take seconds to import
-    from eeg_ingest.audit import audit as find  # noqa: PLC0415
-    from eeg_ingest.parts import Part  # noqa: PLC0415
-
     with _workers(workers, scheduler) as cluster, _expected_errors():
+        loaded = load_sources(sources)
+        cluster.start_early()
+
+        from eeg_ingest import build as building  # noqa: PLC0415  # takes as long as a worker takes to start
+        from eeg_ingest.audit import audit as find  # noqa: PLC0415
+        from eeg_ingest.parts import Part  # noqa: PLC0415
+
         part = Part.parse(parts) if parts is not None else None
         if part and strict:
             raise UsageError(
                 "--strict cannot be used: expected a whole build, found --parts, which is not audited. "
                 "Run eeg-ingest audit --strict after the last part."
             )
-        result = building.build(load_sources(sources), store, cluster, part)
-        findings = None if part else find(Store.open(store), cluster)
-        summary = summarize(Store.open(store))
+        result = building.build(loaded, store, cluster, part)
+        findings = None if part else find(eeg_store.Store.open(store), cluster)
+        summary = summarize(eeg_store.Store.open(store))
     done: dict[str, Any] = {"ingested": result.ingested, "present": result.present, "failed": result.failed}
     done["seconds"] = result.seconds
     if findings is not None:
@@ -117,7 +122,7 @@ def audit(
 
     with _workers(workers, scheduler) as cluster, _expected_errors():
         expected = {s.name: s.expected for s in load_sources(sources) if s.expected} if sources else None
-        opened = Store.open(path or store)
+        opened = eeg_store.Store.open(path or store)
         findings = find(opened, cluster, expected)
         recordings = len(opened.recordings(["recording"]))
     listed = [finding.to_json() for finding in findings]
@@ -139,7 +144,7 @@ def plan(
 
     with _workers(workers, scheduler) as cluster, _expected_errors():
         loaded = load_sources(sources)
-        held = Store.open(store) if (store / "zarr.json").exists() else None
+        held = eeg_store.Store.open(store) if (store / "zarr.json").exists() else None
         if held is not None:
             extend_spec(held.spec, loaded, store)
         entries = make_plan(loaded, held, cluster).entries
@@ -165,7 +170,7 @@ def plan(
 def inspect(path: StoreArgument = None, store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:
     """Show what a store holds, also while it is being built."""
     with _expected_errors():
-        summary = summarize(Store.open(path or store))
+        summary = summarize(eeg_store.Store.open(path or store))
     _print(summary if as_json else table_of_sources(summary))
 
 
@@ -173,7 +178,7 @@ def inspect(path: StoreArgument = None, store: StoreOption = DEFAULT_STORE, as_j
 def validate(path: StoreArgument = None, store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:
     """Check a store: structure, tables, and the checksum of every recording."""
     with _expected_errors():
-        opened = Store.open(path or store)
+        opened = eeg_store.Store.open(path or store)
         problems = opened.validate()
         recordings = len(opened.recordings(["recording"]))
     text = "\n".join([*problems, f"{recordings} recordings, {len(problems) or 'no'} problems"])
@@ -242,6 +247,7 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s", stream=sys.stderr)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
+    atexit.register(gc.freeze)  # at its end Python would look through all objects, for a fifth of a second
     app()
 
 
@@ -264,7 +270,7 @@ def _expected_errors() -> Iterator[None]:
     """Errors of what the user gave are messages, not tracebacks."""
     try:
         yield
-    except (UsageError, StoreError) as error:
+    except (UsageError, eeg_store.StoreError) as error:
         _fail(error, WRONG_USAGE)
     except StoppedError as error:
         _fail(error, FAILED)

@@ -6,9 +6,10 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from eeg_store import Store
+if TYPE_CHECKING:
+    from eeg_store import Store
 
 SHOWN_FAILURES = 20
 COLUMNS = ["source", "subject", "array", "n_seconds", "n_bytes"]

@@ -12,7 +12,8 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from concurrent.futures import Future as Started
 from contextlib import ExitStack, contextmanager, suppress
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -30,6 +31,7 @@ from eeg_ingest.outcome import Failed
 RELEASE = version("eeg-ingest")
 CONNECT_SECONDS = 15
 POLL_SECONDS = 10
+JOIN_SECONDS = 0.1  # while workers start: one that has joined gets work at once
 LOST_SECONDS = 120  # without any worker, while a nanny or a cluster manager could start one
 CRASHED = (
     "Reading crashed the worker process twice: expected a recording that the reader can read, found one that ends the "
@@ -63,7 +65,7 @@ _CONFIG = {
 
 
 class Workers:
-    """Dask workers, started when the first task is run and stopped at the end of the `with` block.
+    """Dask workers, started when the first task is run, or early, and stopped at the end of the `with` block.
 
     `scheduler` is the address of a running scheduler, or None for `count` processes on this machine.
     """
@@ -73,6 +75,7 @@ class Workers:
         self._stack = ExitStack()
         self._client: Client | None = None
         self._cluster: LocalCluster | None = None
+        self._starting: Started[LocalCluster] | None = None
         self._seen_alive = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -82,7 +85,16 @@ class Workers:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._client = self._cluster = None
+        if self._starting is not None:
+            self._starting.exception()  # waits: what is half started cannot be stopped
         self._stack.close()
+
+    def start_early(self) -> None:
+        """Start the first worker, while this process does other things: there will be work for at least one."""
+        if self._scheduler is None and self._starting is None:
+            thread = ThreadPoolExecutor(1)
+            self._starting = thread.submit(self._start, 1)
+            thread.shutdown(wait=False)
 
     def run(
         self, task: Callable[[Sequence[Item]], list[Any]], items: Sequence[Item], *, batch: int = 1
@@ -146,7 +158,9 @@ class Workers:
         self._replace_lost_workers()
         if running:
             with suppress(TimeoutError):
-                wait(list(running), timeout=POLL_SECONDS, return_when="FIRST_COMPLETED")
+                missing = self._cluster is not None and self._threads(client) < len(self._cluster.worker_spec)
+                seconds = JOIN_SECONDS if missing else POLL_SECONDS
+                wait(list(running), timeout=seconds, return_when="FIRST_COMPLETED")
         # Not "lost": its worker died, the scheduler has yet to say what becomes of it, and its result would block.
         finished = [future for future in running if future.status in ("finished", "error", "cancelled")]
         if finished or client.nthreads():
@@ -176,10 +190,14 @@ class Workers:
     def _connect(self, n_items: int) -> Client:
         """Return the client; no more processes are started than there are items."""
         wanted = min(self._count, n_items)
-        if self._client is None:
-            self._client = self._join(self._scheduler) if self._scheduler else self._start(wanted)
+        if self._client is None and self._scheduler:
+            self._client = self._join(self._scheduler)
             self._seen_alive = time.monotonic()
-        elif self._cluster is not None and len(self._cluster.workers) < wanted:
+        elif self._client is None:
+            self._cluster = self._starting.result() if self._starting else self._start(wanted)
+            self._client = self._stack.enter_context(Client(self._cluster))
+            self._seen_alive = time.monotonic()
+        if self._cluster is not None and len(self._cluster.workers) < wanted:
             self._cluster.scale(wanted)
         return self._client
 
@@ -208,7 +226,7 @@ class Workers:
             _show_dashboard(client.dashboard_link)
         return client
 
-    def _start(self, count: int) -> Client:
+    def _start(self, count: int) -> LocalCluster:
         _silence_dask()
         folder = tempfile.mkdtemp(prefix="eeg-ingest-")
         self._stack.callback(shutil.rmtree, folder, ignore_errors=True)
@@ -218,7 +236,7 @@ class Workers:
         self._stack.enter_context(_environment_kept())
         dashboard = find_spec("bokeh") is not None
         with _without_interrupts():
-            self._cluster = self._stack.enter_context(
+            cluster = self._stack.enter_context(
                 LocalCluster(
                     n_workers=count,
                     threads_per_worker=1,
@@ -228,11 +246,12 @@ class Workers:
                     scheduler_kwargs={"dashboard": dashboard},
                     local_directory=folder,
                     silence_logs=logging.CRITICAL,
+                    preload=["eeg_ingest.preload"],  # while the plan is made
                 )
             )
         if dashboard:
-            _show_dashboard(self._cluster.dashboard_link)
-        return self._stack.enter_context(Client(self._cluster))
+            _show_dashboard(cluster.dashboard_link)
+        return cluster
 
 
 def default_workers() -> int:
