@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 import torch
 import torch.nn.functional as F
 from labram_model import cross_entropy
 from labram_model.cross_entropy import linear_cross_entropy
 
+needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
 
-@pytest.mark.parametrize("n_rows", [1, 7, 20])
-def test_value_and_gradients_are_those_of_pytorch(monkeypatch: pytest.MonkeyPatch, n_rows: int) -> None:
+
+@pytest.mark.parametrize(
+    ("n_rows", "compiled"),
+    [(1, False), (7, False), (20, False), pytest.param(20, True, marks=needs_compiler)],
+)
+def test_value_and_gradients_are_those_of_pytorch(
+    monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder, n_rows: int, *, compiled: bool
+) -> None:  # recwarn: torch warns of its own parts
     monkeypatch.setattr(cross_entropy, "ROWS", 7)  # so that blocks end within the rows, and at their end
     torch.manual_seed(n_rows)
     features, weight, bias = (
@@ -19,7 +28,7 @@ def test_value_and_gradients_are_those_of_pytorch(monkeypatch: pytest.MonkeyPatc
     codes = torch.randint(-1, 11, (n_rows,))
     row_weight = torch.rand(n_rows, dtype=torch.float64)
 
-    scored = linear_cross_entropy(features, weight, bias, codes, row_weight, dtype=torch.float64)
+    scored = linear_cross_entropy(features, weight, bias, codes, row_weight, dtype=torch.float64, compiled=compiled)
     (3 * scored.loss).backward()  # type: ignore[no-untyped-call]
     found = [tensor.grad for tensor in (features, weight, bias)]
     for tensor in (features, weight, bias):

@@ -13,9 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from eeg_tokenizer.attention import NORM_EPS
 from eeg_tokenizer.batches import MAX_SECONDS
 from eeg_tokenizer.temporal import STEPS, TemporalEncoder
-from eeg_tokenizer.transformer import NORM_EPS, Block
+from eeg_tokenizer.transformer import Block
 
 INIT_STD = 0.02
 QUICK_STD = 0.5  # of coordinates, as of the features that leave the temporal encoder
@@ -35,7 +36,7 @@ class BackboneConfig:
         cls_position: whose position embedding cls takes. "slot_0" is its own. "first_channel" is what the official
             masked pre-training does (a defect, on which its weights depend).
         drop_path: stochastic depth of the last block; it grows linearly from 0 at the first.
-        qk_norm, qkv_bias: see `transformer.Attention`; the official tokenizer has them the other way round.
+        qk_norm, qkv_bias: see `attention.Attention`; the official tokenizer has them the other way round.
         mask_token: whether there is an embedding that stands for masked patches.
         final_norm: whether a LayerNorm follows the last block.
         quick_start: whether fresh weights are drawn so that attention goes to the same place and the same second from
@@ -115,6 +116,7 @@ class Backbone(nn.Module):
         )
         self.norm = nn.LayerNorm(width, eps=NORM_EPS) if config.final_norm else nn.Identity()
         self.bf16 = False  # whether blocks and input multiply in bfloat16, see `compute.Compute`
+        self.compiled = False  # whether what computes with it is compiled, see there too
         self.reset_parameters()
 
     def forward(
@@ -143,19 +145,37 @@ class Backbone(nn.Module):
     def encode(
         self, embedded: Tensor, channel: Tensor, time: Tensor, valid: Tensor | None, mask: Tensor | None = None
     ) -> Tensor:
-        """Do the rest of `forward` from embedded patches (B, N, D), which two masks can so share."""
+        """Do the rest of `forward` from embedded patches (B, N, D)."""
+        return self._transform(self._tokens(embedded, channel, time, mask), valid, None)
+
+    def encode_hidden(
+        self, embedded: Tensor, channel: Tensor, time: Tensor, valid: Tensor | None, mask: Tensor
+    ) -> Tensor:
+        """Encode embedded patches (B, N, D) twice: once `mask` is hidden, once the rest is.
+
+        Returns:
+            (B, N, D): each patch as the pass that hides it makes it. What stands at padding has no meaning.
+        """
+        x = torch.cat([self._tokens(embedded, channel, time, hidden) for hidden in (mask, ~mask)])
+        valid = None if valid is None else torch.cat([valid, valid])
+        return self._transform(x, valid, F.pad(mask, (1, 0)).unsqueeze(-1))[:, 1:]
+
+    def _tokens(self, embedded: Tensor, channel: Tensor, time: Tensor, mask: Tensor | None) -> Tensor:
+        """Return cls and embedded patches, where they are and when: (B, 1 + N, D)."""
         if mask is not None:
             if self.mask_token is None:
                 raise ValueError("mask of a backbone: expected mask_token in its configuration, found none. Set it.")
             embedded = torch.where(mask.unsqueeze(-1), self.mask_token, embedded)
         embedded = embedded + F.embedding(channel, self.pos_embed[0]) + F.embedding(time, self.time_embed[0])
         cls_slot = channel[:, :1] if self.config.cls_position == "first_channel" else torch.zeros_like(channel[:, :1])
-        cls = self.cls_token + F.embedding(cls_slot, self.pos_embed[0])
-        x = torch.cat([cls, embedded], dim=1)
+        return torch.cat([self.cls_token + F.embedding(cls_slot, self.pos_embed[0]), embedded], dim=1)
+
+    def _transform(self, x: Tensor, valid: Tensor | None, chosen: Tensor | None) -> Tensor:
+        """Take tokens (B, 1 + N, D) through all blocks; `chosen` is for the last, see `Block.forward`."""
         keys = None if valid is None else F.pad(valid, (1, 0), value=True)[:, None, None, :]
         with self._autocast(x.device):
-            for block in self.blocks:
-                x = block(x, keys)
+            for depth, block in enumerate(self.blocks, start=1):
+                x = block(x, keys, chosen if depth == len(self.blocks) else None)
         out: Tensor = self.norm(x.type_as(self.cls_token))
         return out
 

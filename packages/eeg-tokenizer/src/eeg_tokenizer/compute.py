@@ -36,7 +36,7 @@ class Compute:
         """
         for part in model.modules():
             if isinstance(part, Backbone):
-                part.bf16 = self.bf16
+                part.bf16, part.compiled = self.bf16, self.compiled
             if isinstance(part, Block):
                 part.recompute = self.recompute
             if self.compiled and isinstance(part, Block | TemporalEncoder):

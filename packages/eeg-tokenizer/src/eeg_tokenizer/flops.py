@@ -26,9 +26,13 @@ def embed_flops(config: BackboneConfig, n_windows: int, n_patches: int) -> float
 def encode_flops(config: BackboneConfig, n_windows: int, n_patches: int) -> float:
     """Return the operations of the transformer blocks over B windows of N patches and cls."""
     n_tokens = n_patches + 1
-    linear = 2.0 * (4 * config.width**2 + 2 * config.width * config.mlp_width)
-    attention = 4.0 * n_tokens * config.width
-    return n_windows * n_tokens * config.layers * (linear + attention)
+    attention = 8.0 * config.width**2 + 4.0 * n_tokens * config.width
+    return config.layers * (n_windows * n_tokens * attention + mlp_flops(config, n_windows, n_patches))
+
+
+def mlp_flops(config: BackboneConfig, n_windows: int, n_patches: int) -> float:
+    """Return the operations of the MLP of one block over B windows of N patches and cls."""
+    return 4.0 * n_windows * (n_patches + 1) * config.width * config.mlp_width
 
 
 def backbone_flops(config: BackboneConfig, n_windows: int, n_patches: int) -> float:

@@ -1,6 +1,6 @@
-"""Transformer blocks: pre-norm, with LayerNorm on queries and keys (paper, section 2.2).
+"""Transformer blocks: pre-norm, attention and MLP as residual branches (paper, section 2.2).
 
-Shapes: B batch, L tokens (cls and patches), D width, H heads.
+Shapes: B batch, L tokens (cls and patches), D width.
 """
 
 from __future__ import annotations
@@ -10,53 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-NORM_EPS = 1e-6
-
-
-class Attention(nn.Module):
-    """Multi-head self-attention.
-
-    The official pre-training and fine-tuning models normalize queries and keys and have no bias; the official tokenizer
-    does neither of the two, so both are settings.
-    """
-
-    def __init__(self, width: int, heads: int, *, qk_norm: bool, qkv_bias: bool) -> None:
-        super().__init__()
-        if width % heads:
-            raise ValueError(f"heads of a width of {width}: expected a divisor, found {heads}. Choose another number.")
-        self.heads = heads
-        self.qkv = nn.Linear(width, 3 * width, bias=False)
-        self.q_bias = nn.Parameter(torch.zeros(width)) if qkv_bias else None
-        self.v_bias = nn.Parameter(torch.zeros(width)) if qkv_bias else None  # a bias of the keys would cancel
-        self.q_norm = nn.LayerNorm(width // heads, eps=NORM_EPS) if qk_norm else nn.Identity()
-        self.k_norm = nn.LayerNorm(width // heads, eps=NORM_EPS) if qk_norm else nn.Identity()
-        self.proj = nn.Linear(width, width)
-
-    def forward(self, x: Tensor, keys: Tensor | None) -> Tensor:
-        """Mix tokens (B, L, D); `keys` (B, 1, 1, L) bool is True where a token may be attended to, None for all."""
-        bias = None
-        if self.q_bias is not None and self.v_bias is not None:
-            bias = torch.cat([self.q_bias, torch.zeros_like(self.v_bias), self.v_bias])
-        qkv = F.linear(x, self.qkv.weight, bias).reshape(*x.shape[:2], 3, self.heads, -1)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each (B, H, L, D / H)
-        q, k = self.q_norm(q).type_as(v), self.k_norm(k).type_as(v)
-        out: Tensor = self.proj(mix(q, k, v, keys).transpose(1, 2).flatten(2))
-        return out
-
-
-def mix(q: Tensor, k: Tensor, v: Tensor, keys: Tensor | None) -> Tensor:
-    """Attend: (B, H, L, D / H) each, `keys` as in `Attention.forward`.
-
-    On a CPU in bfloat16 plain products are a quarter faster than the fused kernel, whose heads of 20 do not fit
-    vectors (docs/performance.md).
-    """
-    if v.device.type == "cpu" and v.dtype == torch.bfloat16:
-        scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
-        if keys is not None:
-            scores = scores.masked_fill(~keys, -torch.inf)
-        mixed: Tensor = scores.softmax(-1).type_as(v) @ v
-        return mixed
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=keys)
+from eeg_tokenizer.attention import NORM_EPS, Attention
 
 
 class MLP(nn.Module):
@@ -114,15 +68,22 @@ class Block(nn.Module):
         self.gamma_2 = None if layer_scale is None else nn.Parameter(torch.full((width,), layer_scale))
         self.recompute = False  # see `compute.Compute`
 
-    def forward(self, x: Tensor, keys: Tensor | None) -> Tensor:
-        """Map tokens (B, L, D); `keys` as in `Attention.forward`."""
-        if self.recompute and torch.is_grad_enabled():
-            kept: Tensor = checkpoint(self._map, x, keys, use_reentrant=False)
-            return kept
-        return self._map(x, keys)
+    def forward(self, x: Tensor, keys: Tensor | None, chosen: Tensor | None = None) -> Tensor:
+        """Map tokens (B, L, D); `keys` as in `Attention.forward`.
 
-    def _map(self, x: Tensor, keys: Tensor | None) -> Tensor:
+        `chosen` (B / 2, L, 1) bool says that one half of the batch will be used of each token: of the first windows
+        where True, of the second where False. The MLP is left out for the others; (B / 2, L, D) comes back.
+        """
+        if self.recompute and torch.is_grad_enabled():
+            kept: Tensor = checkpoint(self._map, x, keys, chosen, use_reentrant=False)
+            return kept
+        return self._map(x, keys, chosen)
+
+    def _map(self, x: Tensor, keys: Tensor | None, chosen: Tensor | None) -> Tensor:
         x = x + self.drop_path(_scaled(self.attn(self.norm1(x), keys), self.gamma_1))
+        if chosen is not None:
+            first, second = x.chunk(2)
+            x = torch.where(chosen, first, second)
         x = x + self.drop_path(_scaled(self.mlp(self.norm2(x)), self.gamma_2))
         return x
 

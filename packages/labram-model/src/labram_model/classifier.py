@@ -10,12 +10,12 @@ from dataclasses import asdict, replace
 from typing import Any, Literal
 
 import torch
+from eeg_tokenizer.attention import NORM_EPS
 from eeg_tokenizer.backbone import Backbone, BackboneConfig, init_weights, valid_or_none
 from eeg_tokenizer.batches import Batch
 from eeg_tokenizer.flops import BACKWARD, backbone_flops
 from eeg_tokenizer.official import OfficialNames, backbone_config, load_official, shape_of, to_official
 from eeg_tokenizer.published import PublishedModel
-from eeg_tokenizer.transformer import NORM_EPS
 from torch import Tensor, nn
 
 HEAD_SCALE = 0.001  # first predictions near chance, so the head's noise does not disturb the pre-trained layers

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from eeg_tokenizer.backbone import INIT_STD, Backbone, BackboneConfig, init_weights, valid_or_none
 from eeg_tokenizer.batches import NO_CODE, Batch
-from eeg_tokenizer.flops import BACKWARD, embed_flops, encode_flops
+from eeg_tokenizer.flops import BACKWARD, embed_flops, encode_flops, mlp_flops
 from eeg_tokenizer.official import OfficialNames, backbone_config, load_official, shape_of, to_official
 from eeg_tokenizer.published import PublishedModel
 from torch import Tensor, nn
@@ -89,6 +89,7 @@ class MaskedModel(PublishedModel):
             codes.flatten(),
             row_weight.flatten(),
             dtype=torch.bfloat16 if self.backbone.bf16 else self.head.weight.dtype,
+            compiled=self.backbone.compiled,
         )
         parts = {name: _mean(scored.nats, chosen.flatten()) for name, chosen in passes.items()}
         return MaskedOutput(scored.loss, parts, _mean(scored.right, has_code.flatten()))
@@ -99,26 +100,19 @@ class MaskedModel(PublishedModel):
         return out
 
     def features(self, batch: Batch, mask: Tensor, *, symmetric: bool = True) -> Tensor:
-        """Return (B, N, D): for each patch the output of the pass that hides it, both passes run as one batch."""
+        """Return (B, N, D): for each patch the output of the pass that hides it."""
         valid = valid_or_none(batch.valid)
         embedded = self.backbone.embed(batch.patches, valid)
         if not symmetric:
             return self.backbone.encode(embedded, batch.channel, batch.time, valid, mask)[:, 1:]
-        features = self.backbone.encode(
-            torch.cat([embedded, embedded]),
-            torch.cat([batch.channel, batch.channel]),
-            torch.cat([batch.time, batch.time]),
-            None if valid is None else torch.cat([valid, valid]),
-            torch.cat([mask, ~mask]),
-        )
-        masked, complement = features[:, 1:].chunk(2)
-        return torch.where(mask.unsqueeze(-1), masked, complement)
+        return self.backbone.encode_hidden(embedded, batch.channel, batch.time, valid, mask)
 
     def training_flops(self, n_windows: int, n_patches: int) -> float:
         """Return the floating-point operations of a symmetric training step on B windows of N patches (`flops`)."""
         head = 2.0 * n_windows * n_patches * self.config.width * self.n_codes
-        once = embed_flops(self.config, n_windows, n_patches)
-        return (1 + BACKWARD) * (once + encode_flops(self.config, 2 * n_windows, n_patches) + head)
+        unused = mlp_flops(self.config, n_windows, n_patches)  # of the last block, see `Block.forward`
+        passes = encode_flops(self.config, 2 * n_windows, n_patches) - unused
+        return (1 + BACKWARD) * (embed_flops(self.config, n_windows, n_patches) + passes + head)
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> MaskedModel:
