@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 import json
-import logging
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 from eeg_store import StoreError
 
 from eeg_tokenizer.batch_plan import BatchOptions
 from eeg_tokenizer.checkpoint import CheckpointError, SaveError
-from eeg_tokenizer.distributed import DeviceError
+from eeg_tokenizer.distributed import DeviceError, log_to_stderr
 from eeg_tokenizer.encode import encode_store
 from eeg_tokenizer.loader import LoaderError
+from eeg_tokenizer.options import (
+    Accumulate,
+    AllowInexact,
+    AsJson,
+    Compiled,
+    Device,
+    Keep,
+    LoaderWorkers,
+    Precision,
+    Recompute,
+    Resume,
+    Seed,
+    StorePath,
+    Tokens,
+    Weights,
+    Where,
+)
 from eeg_tokenizer.queries import QueryError
 from eeg_tokenizer.run import RunError
 from eeg_tokenizer.train import TrainOptions, train_tokenizer
@@ -33,37 +48,11 @@ app = typer.Typer(
 )
 T = TypeVar("T")
 
-StorePath = Annotated[Path, typer.Option("--store", help="The store that eeg-ingest built.")]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-Precision = Annotated[
-    Literal["fp32", "bf16"] | None, typer.Option(help="Of matrix products.  [default: bf16 on a GPU, else fp32]")
-]
-Compiled = Annotated[
-    bool | None,
-    typer.Option("--compile/--no-compile", help="Compile the blocks (seconds at the start).  [default: on a GPU]"),
-]
-Recompute = Annotated[
-    bool, typer.Option("--checkpoint-activations", help="Compute activations again: less memory, a third more time.")
-]
-Where = Annotated[
-    str | None, typer.Option(help="Take windows that fit, as in --where \"line_noise < 0.2 and source != 'tusl'\".")
-]
-Weights = Annotated[
-    str, typer.Option(help="Draw sources by hours, uniform, temperature:T, or given ones: siena=1,tusz=3.")
-]
-Tokens = Annotated[
-    int | None, typer.Option(min=1, help="Patches of a step, padding included, in place of --batch-size.")
-]
-LoaderWorkers = Annotated[
-    int, typer.Option(min=0, help="Processes that read batches, for each that trains; 0 reads in a thread.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
-
 
 @app.callback()
-def _log_to_stderr() -> None:
+def _start() -> None:
     """Train a tokenizer of EEG patches on a store, and write its codes beside the signal."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    log_to_stderr()
 
 
 @app.command()
@@ -83,18 +72,14 @@ def train(
     changes: Annotated[
         list[str] | None, typer.Option("--set", help="Change a field of the recipe, as in --set revive_after=null.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of weights, batches and held-out subjects.")] = 0,
+    seed: Seed = 0,
     checkpoint_every: Annotated[
         int | None, typer.Option(min=1, help="Steps.  [default: a fifth of all, at most 1000]")
     ] = None,
-    accumulate: Annotated[
-        int, typer.Option(min=1, help="Parts in which a process takes its share of a batch; less memory, same result.")
-    ] = 1,
-    keep: Annotated[int, typer.Option(min=1, help="Last checkpoints to keep, beside the best one.")] = 2,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the output directory.")] = False,
-    allow_inexact: Annotated[
-        bool, typer.Option("--allow-inexact", help="Resume though store, machine, processes or options have changed.")
-    ] = False,
+    accumulate: Accumulate = 1,
+    keep: Keep = 2,
+    resume: Resume = False,
+    allow_inexact: AllowInexact = False,
     device: Device = "auto",
     precision: Precision = None,
     compiled: Compiled = None,

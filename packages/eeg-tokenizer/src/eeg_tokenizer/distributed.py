@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import json
+import logging
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -80,6 +81,12 @@ def join(device: str) -> Iterator[Place]:
             # A group that is still referred to keeps its threads, and one of them that lets go of a tensor
             # while Python ends aborts the process.
             gc.collect()
+
+
+def log_to_stderr() -> None:
+    """Print log messages on stderr: all of the first of torchrun's processes, warnings of the others."""
+    level = logging.INFO if os.environ.get("RANK", "0") == "0" else logging.WARNING
+    logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
 
 
 def _use_cpu_well() -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -14,9 +12,25 @@ import typer
 from eeg_store import StoreError
 from eeg_tokenizer.batch_plan import BatchOptions
 from eeg_tokenizer.checkpoint import CheckpointError
-from eeg_tokenizer.cli import LoaderWorkers, Tokens, Weights, Where
-from eeg_tokenizer.distributed import DeviceError
+from eeg_tokenizer.distributed import DeviceError, log_to_stderr
 from eeg_tokenizer.loader import LoaderError
+from eeg_tokenizer.options import (
+    Accumulate,
+    AllowInexact,
+    AsJson,
+    Compiled,
+    Device,
+    Keep,
+    LoaderWorkers,
+    Precision,
+    Recompute,
+    Resume,
+    Seed,
+    StorePath,
+    Tokens,
+    Weights,
+    Where,
+)
 from eeg_tokenizer.queries import QueryError
 from eeg_tokenizer.run import RunError
 from eeg_tokenizer.training import TrainingError
@@ -46,38 +60,16 @@ app = typer.Typer(
 )
 T = TypeVar("T")
 
-StorePath = Annotated[Path, typer.Option("--store", help="The store that eeg-ingest built.")]
 TaskPath = Annotated[Path, typer.Option("--task", help="The task.yaml: classes or targets, windows, split, recipe.")]
 Size = Annotated[
     Literal["tiny", "base", "large", "huge"] | None, typer.Option(help="[default: base on a GPU, else tiny]")
 ]
-Seed = Annotated[int, typer.Option(min=0, help="Of weights, batches and all else that is random.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in the output directory.")]
-AllowInexact = Annotated[
-    bool, typer.Option("--allow-inexact", help="Resume though store, machine, processes or options have changed.")
-]
-Accumulate = Annotated[
-    int, typer.Option(min=1, help="Parts in which a process takes its share of a batch; less memory, same result.")
-]
-Keep = Annotated[int, typer.Option(min=1, help="Last checkpoints to keep, beside the best one.")]
-Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute.")]
-Precision = Annotated[
-    Literal["fp32", "bf16"] | None, typer.Option(help="Of matrix products.  [default: bf16 on a GPU, else fp32]")
-]
-Compiled = Annotated[
-    bool | None,
-    typer.Option("--compile/--no-compile", help="Compile the blocks (seconds at the start).  [default: on a GPU]"),
-]
-Recompute = Annotated[
-    bool, typer.Option("--checkpoint-activations", help="Compute activations again: less memory, a third more time.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 
 
 @app.callback()
-def _log_to_stderr() -> None:
+def _start() -> None:
     """Pre-train, fine-tune and use LaBraM on a store of EEG."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    log_to_stderr()
 
 
 @app.command()

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from eeg_store import Store
 from eeg_tokenizer import checkpoint
@@ -35,6 +33,7 @@ from labram_model import models
 from labram_model.code_source import CodeSource, choose_codes, encoded_sets
 from labram_model.errors import LabramError
 from labram_model.masked import MaskedModel
+from labram_model.masked_scores import evaluation, spread
 from labram_model.masks import random_mask
 from labram_model.recipes import PretrainRecipe, pretrain_recipe
 
@@ -43,9 +42,6 @@ logger = logging.getLogger(__name__)
 GPU_BATCH = 512
 
 CPU_BATCH = 32  # ours: a step of the tiny model takes about a second on two cores
-SCORED_MASK_RATIO = 0.5  # whatever the training hides, so that scores compare
-SCORED_WINDOWS = 256  # of the held-out ones, evenly spread
-SCORING_BATCH = 32
 MOST_STEPS_UNSAVED = 1000
 
 
@@ -114,7 +110,7 @@ def pretrain(options: PretrainOptions) -> tuple[dict[str, Any], int]:
         if options.lr is not None:
             recipe = replace(recipe, lr=options.lr)
         folder, trained = options.tokenizer, TrainResult({}, 0)
-        if folder is None and _needs_tokenizer(store, options, place):
+        if folder is None and _needs_tokenizer(store, options):
             folder = options.output / "tokenizer"
             trained = train_tokenizer(_tokenizer_options(options, folder))
         # Only the first process knows whether the tokenizer is whole and on the disk; the others wait for it here.
@@ -168,7 +164,7 @@ def pretrain(options: PretrainOptions) -> tuple[dict[str, Any], int]:
             adamw(model, betas=recipe.betas, weight_decay=recipe.weight_decay),
             batches=loader.batches,
             objective=masked_objective(codes, recipe, options.seed),
-            evaluate=None if held_out is None else _evaluation(store, held_out, codes, place),
+            evaluate=None if held_out is None else evaluation(store, held_out, codes, place),
             plan=plan,
             place=place,
             run=options.output,
@@ -199,53 +195,6 @@ def masked_objective(codes: CodeSource, recipe: PretrainRecipe, seed: int) -> Ob
     return Objective(loss, counts)
 
 
-@torch.no_grad()
-def score(
-    model: nn.Module, stored: StoredWindows, parts: Sequence[np.ndarray], codes: CodeSource, device: torch.device
-) -> dict[str, float]:
-    """Score the prediction of masked codes over some windows, with the same masks at every call.
-
-    Returns:
-        `loss`; `accuracy`, the share of masked codes that are predicted right; what it is to be compared with: `chance`
-        (1/K) and `most_frequent` (the share of the commonest code, which a constant guess would get); `codes_in_use`
-        and their `perplexity`.
-    """
-    drawn = torch.zeros(codes.n_codes, dtype=torch.int64)
-    loss = right = 0.0
-    for part in parts:
-        batch = stored.read(part).to(device)
-        targets = codes.of(batch)
-        known = targets[batch.valid & (targets >= 0)]
-        out = model(batch, targets, random_mask(batch.valid, SCORED_MASK_RATIO, window=batch.window, seed=0))
-        drawn += torch.bincount(known, minlength=codes.n_codes).cpu()
-        loss += float(out.loss) * len(known)
-        right += float(out.accuracy) * len(known)
-    n_codes = int(drawn.sum())
-    share = drawn.double() / n_codes
-    return {
-        "loss": loss / n_codes,
-        "accuracy": right / n_codes,
-        "chance": 1 / codes.n_codes,
-        "most_frequent": int(drawn.max()) / n_codes,
-        "codes_in_use": int((drawn > 0).sum()),
-        "perplexity": math.exp(-float(torch.special.xlogy(share, share).sum())),
-    }
-
-
-def _evaluation(
-    store: Store, held_out: Windows, codes: CodeSource, place: Place
-) -> Callable[[nn.Module], dict[str, float]]:
-    """Return the scoring of a model on a fixed choice of the held-out windows."""
-    stored = StoredWindows(store, held_out, codes=codes.stored)
-    return lambda model: score(model, stored, _spread(held_out), codes, place.device)
-
-
-def _spread(windows: Windows) -> list[np.ndarray]:
-    """Return a fixed choice of the windows, evenly spread over them, in batches."""
-    chosen = np.linspace(0, len(windows) - 1, min(SCORED_WINDOWS, len(windows))).astype(np.int64)
-    return np.split(chosen, range(SCORING_BATCH, len(chosen), SCORING_BATCH))
-
-
 def _write_page(
     run: Path,
     store: Store,
@@ -264,7 +213,7 @@ def _write_page(
     stored = StoredWindows(store, windows, codes=codes.stored)
     save_examples(
         run,
-        (stored.read(part).to(place.device) for part in _spread(windows)),
+        (stored.read(part).to(place.device) for part in spread(windows)),
         codes_of=codes.of,
         n_codes=codes.n_codes,
         tokenizer=model,
@@ -312,14 +261,13 @@ def _is_sharded(options: PretrainOptions, size: str, place: Place) -> bool:
     return options.shard if options.shard is not None else size == "huge" and on_gpus
 
 
-def _needs_tokenizer(store: Store, options: PretrainOptions, place: Place) -> bool:
+def _needs_tokenizer(store: Store, options: PretrainOptions) -> bool:
     """Whether a tokenizer must be trained first, or the training of one that this run began must go on."""
     if (options.output / "tokenizer").exists():
         return True
     if encoded_sets(store):
         return False
-    logger.log(
-        logging.INFO if place.writes else logging.DEBUG,
+    logger.info(
         "No codes in %s and no --tokenizer: training a tokenizer into %s first%s.",
         options.store,
         options.output / "tokenizer",
