@@ -76,6 +76,18 @@ def masked() -> Job:
     return Job(MaskedModel(BACKBONE, N_CODES), masked_objective(source, TINY, seed=3), windows)
 
 
+def poisoned() -> Job:
+    """The masked job, with a number that is none in one window of the second step."""
+
+    def spoiled(step: int) -> list[Sample]:
+        found = windows(step)
+        if step == 1:
+            found[-1].signal[0, 0, 0] = np.nan
+        return found
+
+    return replace(masked(), windows=spoiled)
+
+
 def golden_tokenizer() -> Job:
     _, state, samples = _golden("tokenizer")
     model = VQNSP.from_official(state)
@@ -102,6 +114,7 @@ JOBS = {
     "tokenizer": tokenizer,
     "masked": masked,
     "sharded": masked,
+    "poisoned": poisoned,
     "golden_tokenizer": golden_tokenizer,
     "golden_masked": golden_masked,
 }

@@ -60,6 +60,15 @@ def test_two_processes_train_as_one_on_padded_mixed_batches(together: Path, tmp_
     assert_same(together / name, jobs.train(name, tmp_path, ALONE))
 
 
+def test_all_processes_leave_out_a_step_that_one_finds_not_finite(together: Path, tmp_path: Path) -> None:
+    runs = together / "poisoned", jobs.train("poisoned", tmp_path, ALONE)
+    found, expected = (list(read_metrics(run / "metrics.jsonl")) for run in runs)
+    assert ["not_finite" in record for record in found] == [False, True, False, False]
+    assert found[1]["not_finite"] == expected[1]["not_finite"]
+    for step in (0, 2, 3):
+        assert found[step]["loss"] == pytest.approx(expected[step]["loss"], rel=1e-5)
+
+
 @pytest.mark.parametrize("name", ["tokenizer", "masked"])
 def test_parts_of_a_batch_train_as_the_whole(tmp_path: Path, name: str) -> None:
     whole = jobs.train(name, tmp_path / "whole", ALONE)
