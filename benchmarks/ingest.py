@@ -80,10 +80,11 @@ def ours_without_quality(files: Sequence[Path], out: Path) -> None:
     """Do the same, the quality numbers left undone."""
     from eeg_ingest.quality import QualityMeter  # noqa: PLC0415
 
-    def measure(*given: Any) -> Any:
-        return np.zeros((*given[-1].shape[:2], 5), np.float32)
+    def measure(meter: Any, source: Any, columns: slice, first_s: int, stop_s: int) -> Any:  # noqa: ARG001
+        return np.zeros((len(source.uv), stop_s - first_s, 5), np.float32)
 
-    QualityMeter.measure = measure  # type: ignore[method-assign, assignment]
+    QualityMeter.measure_source = measure  # type: ignore[method-assign]
+    QualityMeter.measure_stored = lambda *_: None  # type: ignore[method-assign, assignment]
     ours(files, out)
 
 

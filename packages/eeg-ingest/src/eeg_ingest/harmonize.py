@@ -142,15 +142,18 @@ class _SegmentWork:
         signal = np.empty((*shape, SFREQ_OUT_HZ), np.int16 if self.quantized else np.float32)
         quality, n_beyond = np.empty((*shape, 5), np.float32), 0
         n_in, n_rows = self.block_filter.plan.n_in, self.block_filter.n_rows
-        at_once = max(MAX_READ_VALUES // n_in // n_rows, 1) * n_rows
+        # What is read at once is worked on at once, unless reading it again for other channels costs more.
+        at_once = n_rows if self.recording.reads_channels_apart else max(MAX_READ_VALUES // n_in // n_rows, 1) * n_rows
         for first in range(0, len(self.indices), at_once):
             together = self.indices[first : first + at_once]
             source = SourceBlock.read(self.recording, self.segment, together, block.start, block.start + n_in)
             for row in range(0, len(together), n_rows):
                 few = source.rows(slice(row, row + n_rows))
                 columns = slice(first + row, first + row + len(few.uv))
+                measured = self.meter.measure_source(few, columns, block.first_s, block.stop_s)
                 seconds_uv = self.block_filter.apply(few, block)
-                quality[:, columns] = self.meter.measure(few, columns, block.first_s, seconds_uv).swapaxes(0, 1)
+                self.meter.measure_stored(seconds_uv, measured)
+                quality[:, columns] = measured.swapaxes(0, 1)
                 if self.quantized:
                     steps, beyond = quantize(seconds_uv)
                     signal[:, columns] = steps.swapaxes(0, 1)

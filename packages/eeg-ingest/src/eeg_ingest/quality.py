@@ -38,10 +38,12 @@ class QualityMeter:
         self._n_bridged = np.zeros(len(channels), np.int64)
         self._n_measured = 0
 
-    def measure(self, source: SourceBlock, columns: slice, first_s: int, stored_uv: Floats) -> Floats:
-        """Measure (C, A, 5) of the channels `columns`: `stored_uv` (C, A, 200) begins at the segment's `first_s`."""
-        measured = np.zeros((*stored_uv.shape[:2], 5), np.float32)
-        edges = np.arange(first_s, first_s + stored_uv.shape[1] + 1)
+    def measure_source(self, source: SourceBlock, columns: slice, first_s: int, stop_s: int) -> Floats:
+        """Measure (C, A, 5) of the channels `columns` in the segment's seconds `first_s` to `stop_s`, as far as
+        the source's samples tell.
+        """
+        measured = np.zeros((len(source.uv), stop_s - first_s, 5), np.float32)
+        edges = np.arange(first_s, stop_s + 1)
         bounds = edges * self._rate_hz.numerator // self._rate_hz.denominator - source.start
         starts, lengths = bounds[:-1], np.diff(bounds)
         steady = _steady(source)
@@ -53,13 +55,17 @@ class QualityMeter:
             measured[:, chosen, 3] = _tone_share(seconds, self._bases(int(length)))
             if source.non_finite is not None:
                 measured[:, chosen, 4] = _mean(_cut(source.non_finite, starts, chosen, int(length)))
-        measured[..., 1] = np.maximum(measured[..., 1], _saturated(stored_uv))
-        measured[..., 2] = _deviation(stored_uv)
         if columns.start == 0:
             self._n_measured += int(bounds[-1] - bounds[0])
         if source.non_finite is not None:
             self._n_bridged[columns] += source.non_finite[:, bounds[0] : bounds[-1]].sum(axis=1)
         return measured
+
+    @staticmethod
+    def measure_stored(stored_uv: Floats, measured: Floats) -> None:
+        """Add to `measured` (C, A, 5) what the stored samples (C, A, 200) of the same seconds tell."""
+        measured[..., 1] = np.maximum(measured[..., 1], _saturated(stored_uv))
+        measured[..., 2] = _deviation(stored_uv)
 
     def _clipped(self, source: SourceBlock, columns: slice, seconds: Floats) -> Floats:
         """(C, A): share of samples outside the converter's limits."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -60,9 +60,11 @@ class Recording(ABC):
 
     `sfreq_hz` is the rate of the channels that `read_uv` can read together: those whose `sfreq_hz` equals it.
     `files` are all files that make up the recording, for hashing, the named one first. `clock_zero_s` is the time of
-    the first sample in the file's own column of times, where it has one.
+    the first sample in the file's own column of times, where it has one. `reads_channels_apart` tells whether a few
+    channels cost no more than their share of all.
     """
 
+    reads_channels_apart: ClassVar[bool] = False
     format: str
     sfreq_hz: float
     channels: tuple[Channel, ...]

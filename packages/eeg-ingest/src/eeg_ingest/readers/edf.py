@@ -27,6 +27,8 @@ _TRIGGER_LABELS = ("status", "trigger")
 class EdfRecording(Recording):
     """One EDF or BDF file. The samples stay on disk (C channels, S samples)."""
 
+    reads_channels_apart = True
+
     def __init__(self, path: Path, unit: str | None = None, *, overrule: bool = False) -> None:
         header = read_header(path)
         self._header = header
