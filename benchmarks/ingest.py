@@ -83,8 +83,8 @@ def ours_without_quality(files: Sequence[Path], out: Path) -> None:
     def measure(meter: Any, source: Any, columns: slice, first_s: int, stop_s: int) -> Any:  # noqa: ARG001
         return np.zeros((len(source.uv), stop_s - first_s, 5), np.float32)
 
-    QualityMeter.measure_source = measure  # type: ignore[method-assign]
-    QualityMeter.measure_stored = lambda *_: None  # type: ignore[method-assign, assignment]
+    QualityMeter.measure_source = measure  # type: ignore[method-assign, assignment]
+    QualityMeter.measure_stored = lambda *_: None  # type: ignore[method-assign]
     ours(files, out)
 
 

@@ -19,12 +19,12 @@ from numcodecs import blosc
 
 from eeg_store.arrays import Metadata
 from eeg_store.contract import StoreError, sentence
+from eeg_store.encoding import ABSENT
 from eeg_store.shards import shard_file
 
 _CODECS = ["bytes", "blosc", "crc32c"]
 _CHECKSUM = 4  # bytes
 _SOUND = 0x48674BC7  # the CRC32C of any bytes that end with their own, little-endian
-_ABSENT = np.uint64(2**64 - 1)
 
 
 class ChunkReader:
@@ -89,7 +89,7 @@ class ChunkReader:
         if shard not in self._indexes:
             self._indexes[shard] = self._read_index(file, shard)
         offset, n_bytes = self._indexes[shard][place].tolist()
-        if offset == _ABSENT:
+        if offset == ABSENT:
             raise _damaged(self._where(shard, place), "a stored chunk", "none")
         data = os.pread(file, n_bytes, offset)
         if len(data) != n_bytes or google_crc32c.value(data) != _SOUND:

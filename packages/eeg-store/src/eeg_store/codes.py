@@ -14,8 +14,9 @@ import numpy.typing as npt
 from eeg_store import arrays, tables
 from eeg_store.arrays import SignalArray
 from eeg_store.contract import StoreError, plain_json, sentence
+from eeg_store.encoding import encode
 from eeg_store.files import slug, write_atomic
-from eeg_store.shards import encode, shard_file
+from eeg_store.shards import shard_file
 
 # What the store itself says in the attributes; all others are the tokenizer's.
 OWN_ATTRIBUTES = ("tokenizer_hash", "channels")

@@ -1,19 +1,16 @@
-"""Chunk and shard bytes through TensorStore: encoding whole files, and opening arrays for concurrent reads.
+"""The files of shards, and arrays opened through TensorStore for concurrent reads.
 
-zarr-python writes the same bytes, ten times slower, and its scattered reads are thirty times slower
-(docs/decisions); the tests read with it what is written here.
+Scattered reads of zarr-python are thirty times slower; the tests read with it what is written here.
 """
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
-import numpy.typing as npt
 import tensorstore as ts
 
-from eeg_store.arrays import Metadata, read_metadata
+from eeg_store.arrays import read_metadata
 from eeg_store.contract import StoreError, sentence
 
 # What TensorStore raises for absent, damaged and forbidden data, depending on the status of the operation.
@@ -31,27 +28,6 @@ def _use() -> None:
         found = f"a fork of process {_used_in_process}, which has TensorStore's threads"
         raise StoreError(sentence("using the store failed", f"process {process}", "a fresh process", found, action))
     _used_in_process = process
-
-
-def encode(metadata: Metadata, block: npt.NDArray[Any]) -> bytes:
-    """Return the file of one shard, or of one chunk of an array that is not sharded.
-
-    `block` is (n, ...) with n at most the shard's seconds. Inner chunks after its end stay absent. Values equal to the
-    fill value are stored too, so that an absent chunk always means that nothing was written there.
-    """
-    _use()
-    chunk_shape = metadata["chunk_grid"]["configuration"]["chunk_shape"]
-    memory = ts.Context({"memory_key_value_store": {}, "cache_pool": {"total_bytes_limit": 0}})
-    spec = {
-        "driver": "zarr3",
-        "kvstore": {"driver": "memory"},
-        "metadata": {**metadata, "shape": chunk_shape},
-        "store_data_equal_to_fill_value": True,
-    }
-    array = ts.open(spec, create=True, context=memory).result()
-    array[: len(block)].write(block).result()
-    files = ts.KvStore.open({"driver": "memory"}, context=memory).result()
-    return bytes(files.read(shard_file(Path(), 0, len(chunk_shape)).name).result().value)
 
 
 def shard_file(array: Path, index: int, n_dims: int) -> Path:

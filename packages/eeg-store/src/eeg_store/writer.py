@@ -14,8 +14,9 @@ import numpy.typing as npt
 from eeg_store import tables
 from eeg_store.arrays import read_metadata
 from eeg_store.contract import QUALITY_MEASURES, SFREQ_HZ, StoreError, sentence
+from eeg_store.encoding import encode
 from eeg_store.files import slug, sync, write_atomic
-from eeg_store.shards import encode, shard_file
+from eeg_store.shards import shard_file
 from eeg_store.slots import Slot
 from eeg_store.store import Store
 
