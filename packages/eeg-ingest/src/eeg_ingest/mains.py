@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from eeg_ingest.quantiles import median
 from eeg_ingest.recording import Recording
 from eeg_ingest.source_block import SourceBlock
 from eeg_ingest.transforms import rfft
@@ -78,5 +79,5 @@ def _prominence(
     peak = power[:, np.abs(distance_hz) <= max(PEAK_HZ, resolution_hz) + 1e-9].mean(axis=1)
     near, far = NEIGHBOURS_HZ
     sides = [power[:, (near <= side * distance_hz) & (side * distance_hz <= far)] for side in (-1, 1)]
-    beside = np.max([np.median(side, axis=1) for side in sides if side.shape[1]], axis=0)
+    beside = np.max([median(side) for side in sides if side.shape[1]], axis=0)
     return np.asarray(peak[beside > 0] / beside[beside > 0])

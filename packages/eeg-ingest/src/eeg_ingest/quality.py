@@ -110,8 +110,8 @@ def _steady(source: SourceBlock) -> npt.NDArray[np.bool_]:
 
 def _mean(marks: npt.NDArray[np.bool_]) -> Floats:
     """Share of True along the last axis."""
-    n_samples = marks.shape[-1]
-    return np.asarray(marks.astype(np.float32) @ np.ones(n_samples, np.float32) / np.float32(n_samples))
+    counts = np.bitwise_count(np.packbits(marks, axis=-1)).sum(axis=-1, dtype=np.uint32)
+    return np.asarray(counts / np.float32(marks.shape[-1]), np.float32)
 
 
 def _saturated(stored_uv: Floats) -> Floats | float:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eeg_ingest.mains import MAINS_HZ
+from eeg_ingest.quantiles import median
 from eeg_ingest.recording import Recording
 from eeg_ingest.source_block import SourceBlock
 from eeg_ingest.transforms import rfft
@@ -81,16 +82,16 @@ def _typical_power(recording: Recording, indices: Sequence[int]) -> tuple[npt.ND
         uv = SourceBlock.read(recording, segment, chosen, start, start + n_samples).uv
         uv = uv - uv.mean(axis=1, keepdims=True)
         power = np.square(np.abs(rfft(uv * np.hanning(n_samples)))).astype(np.float64)
-        level = np.median(power, axis=1, keepdims=True)
+        level = median(power)[:, None]
         scaled.append((power / np.where(level > 0, level, 1))[level[:, 0] > 0])
     power = np.concatenate(scaled)
-    return (np.median(power, axis=0) if len(power) else np.empty(0)), recording.sfreq_hz / n_samples
+    return (median(power, axis=0) if len(power) else np.empty(0)), recording.sfreq_hz / n_samples
 
 
 def _ratios(power: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Power (F) over the median beside it, on its louder side; 0 where there is not enough beside it."""
     width = FAR_BINS - NEAR_BINS
-    windows = np.median(np.lib.stride_tricks.sliding_window_view(power, width), axis=1)
+    windows = median(np.lib.stride_tricks.sliding_window_view(power, width))
     ratios = np.zeros(len(power))
     inner = np.arange(FAR_BINS, len(power) - FAR_BINS)
     if len(inner):

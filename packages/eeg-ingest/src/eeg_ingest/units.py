@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 
+from eeg_ingest.quantiles import median
 from eeg_ingest.recording import IngestError, Recording
 
 UV_PER_UNIT = {"nV": 1e-3, "uV": 1.0, "mV": 1e3, "V": 1e6}
@@ -98,7 +99,7 @@ def amplitude_uv(recording: Recording, n_stretches: int = 8, n_channels: int = 3
             continue
         signal_uv = recording.read_uv(picks, start, stop)
         signal_uv = signal_uv[np.isfinite(signal_uv).all(axis=1)]
-        mad = np.median(np.abs(signal_uv - np.median(signal_uv, axis=1, keepdims=True)), axis=1)
+        mad = median(np.abs(signal_uv - median(signal_uv)[:, None]))
         rounding = 1e-6 * np.abs(signal_uv).max(axis=1, initial=0.0)
         spreads.extend((1.4826 * mad[mad > rounding]).tolist())
     return float(np.median(spreads)) if spreads else None

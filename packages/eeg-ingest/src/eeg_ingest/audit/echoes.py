@@ -17,6 +17,7 @@ import numpy.typing as npt
 from eeg_store import SCALE_UV, SFREQ_HZ, WindowReader
 
 from eeg_ingest.audit.stretches import MIN_UV, Floats
+from eeg_ingest.quantiles import median, quantiles
 
 WORD_S = 16
 STEP = 5  # samples between the places inside a second: 10 off, one bit in twelve has turned, 2 off one in fifty
@@ -55,16 +56,14 @@ def echo_of(reader: WindowReader, row: Mapping[str, Any], loud: Floats) -> Echo:
 
 
 def _queries(uv: Floats, n_seconds: int) -> tuple[Words, npt.NDArray[np.int32]]:
-    """Different words of a stretch uv (C, more than `n_seconds` x 200), and the samples at which they begin."""
-    bins = uv[:, : (n_seconds + 1) * SFREQ_HZ].reshape(len(uv), -1, STEP)
-    starts = np.arange(N_PHASES)[:, None] + np.arange(n_seconds) * N_PHASES  # (phases, A)
-    totals, squares = (
-        np.cumsum(np.pad(values.sum(axis=2, dtype=np.float64), ((0, 0), (1, 0))), axis=1) for values in (bins, bins**2)
-    )
-    mean, power = ((sums[:, starts + N_PHASES] - sums[:, starts]) / SFREQ_HZ for sums in (totals, squares))
-    amplitude_uv = np.sqrt(np.maximum(power - mean**2, 0)).astype(np.float32)  # (C, phases, A)
-    loud = loudness(amplitude_uv.reshape(len(uv), -1).T).reshape(N_PHASES, n_seconds, 2)
-    parts = [words_of(of_phase) for of_phase in loud]
+    """Different words of a stretch uv (C, one second more than `n_seconds`), and the samples at which they begin."""
+    n_places = n_seconds * N_PHASES
+    bins = [values.reshape(len(uv), -1, STEP) @ np.ones(STEP, np.float32) for values in (uv, np.square(uv))]
+    sums = [np.cumsum(np.pad(values.astype(np.float64), ((0, 0), (1, 0))), axis=1) for values in bins]
+    mean, power = ((s[:, N_PHASES:][:, :n_places] - s[:, :n_places]) / SFREQ_HZ for s in sums)
+    amplitude_uv = np.sqrt(np.maximum(power - mean**2, 0)).astype(np.float32)  # of the second from each place on
+    loud = loudness(amplitude_uv.T).reshape(n_seconds, N_PHASES, 2)
+    parts = [words_of(loud[:, phase]) for phase in range(N_PHASES)]
     words = np.concatenate([words for words, _ in parts])
     samples = np.concatenate([seconds * SFREQ_HZ + phase * STEP for phase, (_, seconds) in enumerate(parts)])
     words, first = np.unique(words, return_index=True)
@@ -73,10 +72,10 @@ def _queries(uv: Floats, n_seconds: int) -> tuple[Words, npt.NDArray[np.int32]]:
 
 def loudness(amplitude_uv: Floats) -> Floats:
     """Lower and upper quartile (A, 2) of the amplitudes (A, C) of the channels that have a signal."""
-    live = np.median(amplitude_uv, axis=0) > MIN_UV
+    live = median(amplitude_uv, axis=0) > MIN_UV
     if not live.any():
         return np.zeros((len(amplitude_uv), 2), np.float32)
-    return np.asarray(np.quantile(amplitude_uv[:, live], (0.25, 0.75), axis=1).T, np.float32)
+    return quantiles(amplitude_uv[:, live], (0.25, 0.75))
 
 
 def words_of(loud: Floats) -> tuple[Words, npt.NDArray[np.int32]]:

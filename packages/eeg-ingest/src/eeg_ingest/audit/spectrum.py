@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eeg_ingest.audit.stretches import Floats
+from eeg_ingest.quantiles import median
 
 BAND_HZ = (1.0, 40.0)
 SLOPE_HZ = (2.0, 30.0)
@@ -21,7 +22,7 @@ def typical_spectrum(power: Floats, live: npt.NDArray[np.bool_], freqs_hz: Spect
     band = (freqs_hz >= BAND_HZ[0]) & (freqs_hz <= BAND_HZ[1])
     level = chosen[:, band].sum(axis=1)
     scaled = chosen[level > 0] / level[level > 0, None]
-    return np.median(scaled, axis=0) if len(scaled) else np.full(len(freqs_hz), np.nan)
+    return median(scaled, axis=0) if len(scaled) else np.full(len(freqs_hz), np.nan)
 
 
 def hum_ratio(spectrum: Spectrum, freqs_hz: Spectrum, hum_hz: float) -> float:
