@@ -19,7 +19,7 @@ def median(values: npt.NDArray[Any], axis: int = -1) -> npt.NDArray[Any]:
 
 
 def quantiles(values: npt.NDArray[Any], shares: Sequence[float]) -> npt.NDArray[Any]:
-    """`np.quantile` of finite numbers along the last axis, which is not empty; the new last axis is that of `shares`."""
+    """`np.quantile` of finite numbers along the last axis, which is not empty; a new last axis is that of `shares`."""
     ordered = np.sort(values, axis=-1)
     places = np.array(shares) * (ordered.shape[-1] - 1)
     below = np.floor(places).astype(np.int64)
