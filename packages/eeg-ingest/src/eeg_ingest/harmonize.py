@@ -64,20 +64,22 @@ def stored_seconds(recording: Recording) -> list[int]:
     return [int(segment.n_samples / rate) for segment in recording.segments]
 
 
-def quantize(signal_uv: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.int16], int]:
-    """Round to steps of 0.1 µV, half to even; returns also how many samples saturate, beyond ±3276.7 µV."""
-    stored = np.empty(signal_uv.shape, np.int16)
+def quantize(
+    signal_uv: npt.NDArray[np.float32], out: npt.NDArray[np.int16] | None = None
+) -> tuple[npt.NDArray[np.int16], int]:
+    """Round to steps of 0.1 µV, half to even, into `out`; returns also how many saturate, beyond ±3276.7 µV."""
+    stored = np.empty(signal_uv.shape, np.int16) if out is None else out
     beyond = 0
     n_rows = max(CACHED_VALUES * len(signal_uv) // max(signal_uv.size, 1), 1)
     for first in range(0, len(signal_uv), n_rows):
         rows = slice(first, first + n_rows)
         with np.errstate(over="ignore"):
             steps = signal_uv[rows] * np.float32(1 / SCALE_UV)
-        np.rint(steps, out=steps)
         if max(steps.max(), -steps.min()) > INT16_MAX:
+            np.rint(steps, out=steps)
             beyond += int(np.count_nonzero(np.abs(steps) > INT16_MAX))
             np.clip(steps, -INT16_MAX, INT16_MAX, out=steps)
-        stored[rows] = steps
+        np.rint(steps, out=stored[rows], casting="unsafe")
     return stored, beyond
 
 
@@ -155,9 +157,7 @@ class _SegmentWork:
                 self.meter.measure_stored(seconds_uv, measured)
                 quality[:, columns] = measured.swapaxes(0, 1)
                 if self.quantized:
-                    steps, beyond = quantize(seconds_uv)
-                    signal[:, columns] = steps.swapaxes(0, 1)
-                    n_beyond += beyond
+                    n_beyond += quantize(seconds_uv, out=signal[:, columns].swapaxes(0, 1))[1]
                 else:
                     signal[:, columns] = seconds_uv.swapaxes(0, 1)
         return signal, n_beyond, quality

@@ -15,6 +15,7 @@ from eeg_ingest.transforms import rfft
 MAINS_HZ = (50.0, 60.0)
 MIN_RATIO = 2.0  # hum is at least this much power above its neighbourhood
 N_STRETCHES = 20
+N_CHANNELS = 16
 STRETCH_S = (2.0, 8.0)  # short ones for short segments; 2 s still resolve the neighbourhood
 PEAK_HZ = 0.25  # the mains wander by a tenth of this, and a Hann window is this wide at 8 s
 NEIGHBOURS_HZ = (1.5, 5.0)  # to both sides; the median over them ignores stimulation harmonics (3 x 17 Hz, 4 x 13 Hz)
@@ -23,12 +24,13 @@ NEIGHBOURS_HZ = (1.5, 5.0)  # to both sides; the median over them ignores stimul
 def detect_line_freq_hz(recording: Recording, indices: Sequence[int]) -> float | None:
     """50.0 or 60.0, whichever stands out more from its neighbourhood, or None where neither does by `MIN_RATIO`.
 
-    Looks at up to 20 stretches of 8 s, spread evenly over the recording. In each stretch and channel, the power at the
-    mains frequency is set against the median power beside it, on the side where that is larger; the median of these
-    ratios over all stretches and channels decides, so that neither one noisy channel nor one bad minute does.
+    Looks at up to 20 stretches of 8 s and 16 channels, spread evenly over the recording. In each stretch and channel,
+    the power at the mains frequency is set against the median power beside it, on the side where that is larger; the
+    median of these ratios over all stretches and channels decides, so that neither one noisy channel nor one bad minute
+    does.
     """
     ratios: dict[float, list[float]] = {mains_hz: [] for mains_hz in MAINS_HZ}
-    for stretch_uv in _stretches(recording, indices):
+    for stretch_uv in _stretches(recording, indices[:: -(-len(indices) // N_CHANNELS)]):
         spectrum, freqs_hz = _power(stretch_uv, recording.sfreq_hz)
         for mains_hz in MAINS_HZ:
             if mains_hz + 1 < recording.sfreq_hz / 2:
