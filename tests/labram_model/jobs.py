@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from eeg_tokenizer.backbone import BackboneConfig
 from eeg_tokenizer.batches import Batch, Sample, collate
+from eeg_tokenizer.compute import Compute
 from eeg_tokenizer.distributed import Place, join
 from eeg_tokenizer.objective import start_codebook, start_heads, vqnsp_objective
 from eeg_tokenizer.schedule import adamw
@@ -76,6 +77,13 @@ def masked() -> Job:
     return Job(MaskedModel(BACKBONE, N_CODES), masked_objective(source, TINY, seed=3), windows)
 
 
+def sharded_fast() -> Job:
+    """The masked job as Huge runs on GPUs: compiled, in bfloat16, activations computed again."""
+    job = masked()
+    Compute(bf16=True, compiled=True, recompute=True).prepare(job.model)
+    return job
+
+
 def poisoned() -> Job:
     """The masked job, with a number that is none in one window of the second step."""
 
@@ -114,6 +122,7 @@ JOBS = {
     "tokenizer": tokenizer,
     "masked": masked,
     "sharded": masked,
+    "sharded_fast": sharded_fast,
     "poisoned": poisoned,
     "golden_tokenizer": golden_tokenizer,
     "golden_masked": golden_masked,
@@ -124,7 +133,7 @@ def train(name: str, folder: Path, place: Place, **changes: Any) -> Path:
     """Train a job into a new folder, this process with its share of the windows, and return the run."""
     job, run = JOBS[name](), folder / name
     run.mkdir(parents=True, exist_ok=True)
-    if name == "sharded" and place.world_size > 1:
+    if name.startswith("sharded") and place.world_size > 1:
         shard(job.model, place)
 
     def batches(first: int, end: int) -> Generator[Batch, None, None]:
@@ -138,7 +147,9 @@ def train(name: str, folder: Path, place: Place, **changes: Any) -> Path:
         adamw(job.model, betas=(0.9, 0.98), weight_decay=0.05),
         batches=batches,
         objective=job.objective,
-        evaluate=lambda model: {"loss": float(model(*_scored(job)).loss)} if name == "sharded" else {"loss": 0.0},
+        evaluate=lambda model: (
+            {"loss": float(model(*_scored(job)).loss)} if name.startswith("sharded") else {"loss": 0.0}
+        ),
         plan=replace(PLAN, **changes),
         place=place,
         run=run,
