@@ -162,7 +162,10 @@ def _reserve(store: Store, plan: Plan) -> dict[str, Slot]:
 
 
 def _tasks(files: Sequence[FileTask], slots: Mapping[str, Slot], store: Store) -> list[IngestTask]:
-    return [IngestTask(file, slots[file.found.recording], store) for file in files]
+    """Tasks in the order of the sources; the largest of each come first, so that none is worked on alone at the end."""
+    places = {name: place for place, name in enumerate(dict.fromkeys(file.source.name for file in files))}
+    ordered = sorted(files, key=lambda file: (places[file.source.name], -file.fingerprint.n_bytes))
+    return [IngestTask(file, slots[file.found.recording], store) for file in ordered]
 
 
 def _ingest(tasks: Sequence[IngestTask], workers: Workers, failures: _Failures) -> Iterator[int | StoreFailed]:

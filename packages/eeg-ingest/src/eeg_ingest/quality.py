@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -141,7 +142,8 @@ def _moments(seconds: Floats) -> tuple[Floats, Floats, Floats]:
     return seconds, mean, variance
 
 
-def _tone_basis(tones_hz: Sequence[float], length: int, sfreq_hz: float) -> Floats:
+@lru_cache(maxsize=16)
+def _tone_basis(tones_hz: tuple[float, ...], length: int, sfreq_hz: float) -> Floats:
     """Cosines and sines (2 x tones, length), scaled so that squared projections add up to the tones' power."""
     phase = 2 * np.pi * np.arange(length) / sfreq_hz * np.array(tones_hz)[:, None]
     return np.asarray(np.concatenate([np.cos(phase), np.sin(phase)]) * np.sqrt(2) / length, np.float32)

@@ -77,6 +77,7 @@ class Workers:
         self._cluster: LocalCluster | None = None
         self._starting: Started[LocalCluster] | None = None
         self._seen_alive = time.monotonic()
+        self._finished_now: list[Future] = []
 
     def __enter__(self) -> Self:
         return self
@@ -118,6 +119,8 @@ class Workers:
                 while waiting and len(running) < self._threads(client):
                     chunk = waiting.popleft()
                     running[client.submit(task, chunk, pure=False)] = chunk
+                # Given up before, they would hold the next task back for the 10 ms in which Dask collects messages.
+                self._finished_now.clear()
                 if not running:
                     yield from self._alone(client, task, suspects.popleft())
                 for chunk, outcomes in self._collect(client, running):
@@ -131,6 +134,7 @@ class Workers:
                 "Start it and run the same command again."
             ) from None
         finally:
+            self._finished_now.clear()
             if running and client.status == "running":
                 client.cancel(list(running), force=True)
 
@@ -151,6 +155,7 @@ class Workers:
                 outcomes = None
             except TimeoutError:  # its worker has died with the result: the scheduler runs it again
                 continue
+            self._finished_now.append(future)
             yield running.pop(future), outcomes
 
     def _finished(self, client: Client, running: dict[Future, list[Item]]) -> list[Future]:
@@ -184,7 +189,11 @@ class Workers:
             self._cluster.scale(wanted)
 
     def _threads(self, client: Client) -> int:
-        threads: int = sum(client.nthreads().values())
+        """Threads of all workers now, at least 1; where the scheduler runs in this process, without asking it."""
+        if self._cluster is not None:
+            threads: int = self._cluster.scheduler.total_nthreads
+        else:
+            threads = sum(client.nthreads().values())
         return max(1, threads)
 
     def _connect(self, n_items: int) -> Client:

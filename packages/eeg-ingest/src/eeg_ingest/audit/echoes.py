@@ -62,12 +62,9 @@ def _queries(uv: Floats, n_seconds: int) -> tuple[Words, npt.NDArray[np.int32]]:
     sums = [np.cumsum(np.pad(values.astype(np.float64), ((0, 0), (1, 0))), axis=1) for values in bins]
     mean, power = ((s[:, N_PHASES:][:, :n_places] - s[:, :n_places]) / SFREQ_HZ for s in sums)
     amplitude_uv = np.sqrt(np.maximum(power - mean**2, 0)).astype(np.float32)  # of the second from each place on
-    loud = loudness(amplitude_uv.T).reshape(n_seconds, N_PHASES, 2)
-    parts = [words_of(loud[:, phase]) for phase in range(N_PHASES)]
-    words = np.concatenate([words for words, _ in parts])
-    samples = np.concatenate([seconds * SFREQ_HZ + phase * STEP for phase, (_, seconds) in enumerate(parts)])
+    words, places = words_of(loudness(amplitude_uv.T), N_PHASES)
     words, first = np.unique(words, return_index=True)
-    return words, samples[first].astype(np.int32)
+    return words, places[first] * STEP
 
 
 def loudness(amplitude_uv: Floats) -> Floats:
@@ -78,13 +75,16 @@ def loudness(amplitude_uv: Floats) -> Floats:
     return quantiles(amplitude_uv[:, live], (0.25, 0.75))
 
 
-def words_of(loud: Floats) -> tuple[Words, npt.NDArray[np.int32]]:
-    """Words of loudness (A, 2), and the seconds at which they begin; words that hardly turn are left out."""
-    louder = np.diff(loud, axis=0) > 0
-    n_words = len(louder) - WORD_S + 1
-    if n_words < 1:
+def words_of(loud: Floats, step: int = 1) -> tuple[Words, npt.NDArray[np.int32]]:
+    """Words of loudness (places, 2), `step` places to a second, and the places at which they begin.
+
+    Words that hardly turn are left out.
+    """
+    louder = loud[step:] > loud[:-step]
+    length = (WORD_S - 1) * step + 1
+    if len(louder) < length:
         return np.empty(0, np.uint64), np.empty(0, np.int32)
-    windows = np.lib.stride_tricks.sliding_window_view(louder, WORD_S, axis=0)  # (words, 2, WORD_S)
+    windows = np.lib.stride_tricks.sliding_window_view(louder, length, axis=0)[..., ::step]  # (words, 2, WORD_S)
     turns = (windows[..., 1:] != windows[..., :-1]).sum(axis=2)
     kept = np.flatnonzero((turns >= MIN_CHANGES).all(axis=1))
     weights = (1 << np.arange(2 * WORD_S, dtype=np.uint64)).reshape(2, WORD_S)

@@ -18,11 +18,11 @@ Spectrum = npt.NDArray[np.float64]
 
 def typical_spectrum(power: Floats, live: npt.NDArray[np.bool_], freqs_hz: Spectrum) -> Spectrum:
     """Median (F) over stretches and live channels of power (K, C, F), each scaled to its sum from 1 to 40 Hz."""
-    chosen = power[live].astype(np.float64)
+    chosen = power[live]
     band = (freqs_hz >= BAND_HZ[0]) & (freqs_hz <= BAND_HZ[1])
     level = chosen[:, band].sum(axis=1)
     scaled = chosen[level > 0] / level[level > 0, None]
-    return median(scaled, axis=0) if len(scaled) else np.full(len(freqs_hz), np.nan)
+    return median(scaled, axis=0).astype(np.float64) if len(scaled) else np.full(len(freqs_hz), np.nan)
 
 
 def hum_ratio(spectrum: Spectrum, freqs_hz: Spectrum, hum_hz: float) -> float:
