@@ -47,6 +47,7 @@ ENVIRONMENT = {
     # glibc: blocks of signal come from memory that the process keeps; fresh pages would cost a sixth of the time.
     "MALLOC_MMAP_THRESHOLD_": str(2**25),
     "MALLOC_TRIM_THRESHOLD_": str(2**27),
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",  # in pages of 2 MB: an FFT goes over more memory than 4 kB pages map
     "PYTHONWARNINGS": "ignore",  # of a worker's libraries; what concerns a recording is in its row
 }
 _CONFIG = {

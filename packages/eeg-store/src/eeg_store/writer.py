@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self
 
@@ -22,16 +22,17 @@ from eeg_store.store import Store
 
 
 class _Stream:
-    """One array's part of a recording: buffered to whole shards, hashed on the way."""
+    """One array's part of a recording: buffered to whole shards, hashed on the way, and put on disk by `syncing`."""
 
-    def __init__(self, store: Store, path: str, dtype: str, first_shard: int) -> None:
+    def __init__(self, store: Store, path: str, dtype: str, first_shard: int, syncing: ThreadPoolExecutor) -> None:
         self._folder = store.path / path
         self._metadata = read_metadata(self._folder)
         shape = self._metadata["chunk_grid"]["configuration"]["chunk_shape"]
         self._buffer = np.empty(shape, dtype)
         self._filled = 0
         self._shard = first_shard
-        self._unsynced: list[Path] = []
+        self._syncing = syncing
+        self._unsynced: list[Future[None]] = []
         self._sha256 = hashlib.sha256()
 
     def append(self, values: npt.NDArray[Any]) -> None:
@@ -50,15 +51,15 @@ class _Stream:
             self._sha256.update(block.data)
             path = shard_file(self._folder, self._shard, block.ndim)
             write_atomic(path, encode(self._metadata, block), durable=False)
-            self._unsynced.append(path)
+            self._unsynced.append(self._syncing.submit(sync, path))
             self._shard += 1
             self._filled = 0
 
     def finish(self) -> None:
         """Write the rest, and wait until every shard is on disk."""
         self.flush()
-        for path in self._unsynced:
-            sync(path)
+        for synced in self._unsynced:
+            synced.result()
         sync(self._folder)
         self._unsynced.clear()
 
@@ -84,13 +85,14 @@ class RecordingWriter:
         self._store = store
         self._array = store.array(slot.array)
         self._shards = slot.shards(self._array.shard_seconds)
+        self._syncing = ThreadPoolExecutor(1)  # waits for the disk while the next shard is made
         # Fixed byte order, because the checksums are over these bytes.
-        self._signal = _Stream(store, self._array.path, "<i2", self._shards.start)
-        self._quality = _Stream(store, self._array.quality_path, "<f4", self._shards.start)
+        self._signal = _Stream(store, self._array.path, "<i2", self._shards.start, self._syncing)
+        self._quality = _Stream(store, self._array.quality_path, "<f4", self._shards.start, self._syncing)
         self._targets: _Stream | None = None
         self.target_names = store.target_names(self._array)
         if self.target_names:
-            self._targets = _Stream(store, self._array.targets_path, "<f4", self._shards.start)
+            self._targets = _Stream(store, self._array.targets_path, "<f4", self._shards.start, self._syncing)
 
     def __enter__(self) -> Self:
         return self
@@ -168,6 +170,7 @@ class RecordingWriter:
 
     def discard(self) -> None:
         """Remove what was written, unless it is committed."""
+        self._syncing.shutdown()
         if not self._store.is_committed(self.slot.recording):
             self._store.remove_shards(self._array, self._shards)
 
