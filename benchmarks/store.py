@@ -135,15 +135,17 @@ def loader(folder: Path, n_workers: int) -> Iterator[int]:
     """Float32 batches, as training takes them, read in a thread or in processes."""
     from eeg_store import Store  # noqa: PLC0415
     from eeg_tokenizer.batch_plan import BatchOptions, plan_batches  # noqa: PLC0415
+    from eeg_tokenizer.distributed import join  # noqa: PLC0415
     from eeg_tokenizer.loader import BatchLoader, StoredWindows  # noqa: PLC0415
     from eeg_tokenizer.windows import cut_windows  # noqa: PLC0415
 
     store = Store.open(folder / "data.zarr")
     windows = cut_windows(store, stride_seconds=SECONDS)
     plan = plan_batches(windows, BatchOptions(), batch_size=BATCH, seed=0, mixed=True)
-    batches = BatchLoader(StoredWindows(store, windows).read, plan, workers=n_workers)
-    for batch in batches.batches(0, 10**9):
-        yield len(batch)
+    with join("cpu"):
+        batches = BatchLoader(StoredWindows(store, windows).read, plan, workers=n_workers)
+        for batch in batches.batches(0, 10**9):
+            yield len(batch)
 
 
 SUBJECTS: dict[str, Callable[[Path], Iterator[int]]] = {

@@ -16,7 +16,8 @@ from eeg_store import Store, StoreError
 from eeg_store.channels import slot_of
 from eeg_tokenizer.batch_plan import BatchPlan, FixedBatches
 from eeg_tokenizer.batches import Batch
-from eeg_tokenizer.loader import BatchLoader, LoaderError, StoredWindows, read_ahead
+from eeg_tokenizer.loader import BatchLoader, StoredWindows, read_ahead
+from eeg_tokenizer.reader_processes import LoaderError
 from eeg_tokenizer.sampling import Permutations
 from eeg_tokenizer.windows import GRID, WindowsError, cut_grid, cut_windows
 from hypothesis import given, settings
@@ -188,7 +189,7 @@ def test_processes_read_the_batches_that_a_thread_reads(mixed_store: Store) -> N
     windows = cut_windows(mixed_store, stride_seconds=2)
     stored = StoredWindows(mixed_store, windows)
     state = torch.get_rng_state()
-    one, two = (list(BatchLoader(stored.read, plan(len(windows), 5), workers=n).batches(3, 10)) for n in (0, 2))
+    one, two = (list(BatchLoader(stored.read, plan(len(windows), 5), workers=n).batches(3, 30)) for n in (0, 2))
     assert torch.equal(torch.get_rng_state(), state)
     for thread, process in zip(one, two, strict=True):
         for name in ("patches", "channel", "time", "valid", "window"):

@@ -14,7 +14,6 @@ from eeg_tokenizer.batch_plan import BatchOptions
 from eeg_tokenizer.checkpoint import CheckpointError, SaveError
 from eeg_tokenizer.distributed import DeviceError, log_to_stderr
 from eeg_tokenizer.encode import encode_store
-from eeg_tokenizer.loader import LoaderError
 from eeg_tokenizer.options import (
     Accumulate,
     AllowInexact,
@@ -33,6 +32,7 @@ from eeg_tokenizer.options import (
     Where,
 )
 from eeg_tokenizer.queries import QueryError
+from eeg_tokenizer.reader_processes import LoaderError
 from eeg_tokenizer.run import RunError
 from eeg_tokenizer.train import TrainOptions, train_tokenizer
 from eeg_tokenizer.training import TrainingError

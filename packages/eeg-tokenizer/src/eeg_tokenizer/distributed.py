@@ -63,10 +63,12 @@ def join(device: str) -> Iterator[Place]:
     """
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
     chosen = choose_device(device, int(os.environ.get("LOCAL_RANK", "0")))
+    keep_freed_memory()
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
-    else:
-        _use_cpu_well()
+    elif "OMP_NUM_THREADS" not in os.environ:
+        # Torch counts the machine's cores; a container or a batch system may have given this process fewer.
+        torch.set_num_threads(min(torch.get_num_threads(), len(os.sched_getaffinity(0))))
     if world_size == 1:
         yield Place(chosen)
         return
@@ -89,14 +91,11 @@ def log_to_stderr() -> None:
     logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
 
 
-def _use_cpu_well() -> None:
-    """Take the cores that there are, and keep freed memory for the next step.
+def keep_freed_memory() -> None:
+    """Let this process keep what it frees: memory that glibc gave back comes again as fresh pages.
 
-    Memory that glibc gives back comes again as fresh pages, which take a quarter of a step (docs/performance.md).
+    These take a quarter of a training step on a CPU (docs/performance.md), and most of the reading of a batch.
     """
-    if "OMP_NUM_THREADS" not in os.environ:
-        # Torch counts the machine's cores; a container or a batch system may have given this process fewer.
-        torch.set_num_threads(min(torch.get_num_threads(), len(os.sched_getaffinity(0))))
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
         mallopt(M_MMAP_MAX, 0)

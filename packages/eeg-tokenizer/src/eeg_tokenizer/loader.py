@@ -5,38 +5,26 @@ Shapes: B batch, C channels, A seconds, W windows.
 
 from __future__ import annotations
 
-import atexit
-import multiprocessing
-import signal
-import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
-from multiprocessing.connection import wait
-from multiprocessing.process import BaseProcess
 from typing import Generic, TypeVar
 
 import numpy as np
-import torch
 from eeg_store import SFREQ_HZ, Store, WindowReader
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Dataset
 
 from eeg_tokenizer.batch_plan import BatchPlan
 from eeg_tokenizer.batches import MODEL_UNIT_UV, Batch, BatchWriter, Sample
+from eeg_tokenizer.reader_processes import read_in_processes
 from eeg_tokenizer.sampling import Indices
 from eeg_tokenizer.windows import GRID, Windows, WindowsError
 
-READ_AHEAD = 4  # batches, of each process that reads
+READ_AHEAD = 4  # batches
 
 R = TypeVar("R")
 T = TypeVar("T")
 Scalar = TypeVar("Scalar", bound=np.generic)
-
-
-class LoaderError(RuntimeError):
-    """A process that reads batches has died."""
 
 
 class StoredWindows:
@@ -92,14 +80,12 @@ def read_ahead(read: Callable[[R], T], requests: Iterable[R], *, workers: int = 
     """Yield `read(request)` for each request in order, a few ahead, from one thread or from `workers` processes.
 
     Threads and processes end with the generator: close it (`contextlib.closing`) where it may not be used up.
-    Processes get a copy of `read` and nothing else of this one (they are spawned, not forked), and hand tensors over
-    in shared memory.
 
     Raises:
         LoaderError: a process has died.
         Exception: whatever `read` raises, at its request.
     """
-    return _from_processes(read, requests, workers) if workers else _from_thread(read, requests)
+    return read_in_processes(read, requests, workers) if workers else _from_thread(read, requests)
 
 
 def _from_thread(read: Callable[[R], T], requests: Iterable[R]) -> Generator[T, None, None]:
@@ -115,67 +101,6 @@ def _from_thread(read: Callable[[R], T], requests: Iterable[R]) -> Generator[T, 
         finally:
             for future in ahead:
                 future.cancel()
-
-
-class _Reads(Dataset[T], Generic[R, T]):
-    """`read` as torch's `DataLoader` calls it."""
-
-    def __init__(self, read: Callable[[R], T]) -> None:
-        self._read = read
-
-    def __getitem__(self, request: R) -> T:
-        return self._read(request)
-
-
-def _from_processes(read: Callable[[R], T], requests: Iterable[R], workers: int) -> Generator[T, None, None]:
-    loader = DataLoader(
-        _Reads(read),
-        batch_size=None,  # a request is a whole batch
-        sampler=requests,
-        num_workers=workers,
-        prefetch_factor=READ_AHEAD,
-        multiprocessing_context="spawn",  # TensorStore's threads do not outlive a fork
-        worker_init_fn=_leave_signals_to_training,
-        generator=torch.Generator(),  # else it would draw from the generator of training
-    )
-    handler = signal.getsignal(signal.SIGCHLD)
-    before = set(multiprocessing.active_children())
-    stream = iter(loader)
-    readers = set(multiprocessing.active_children()) - before
-    end = partial(_kill, readers)
-    atexit.register(end)  # multiprocessing would wait for them for ever, where nobody closed this generator
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGCHLD, handler)  # torch's would raise anywhere in the training; `next` finds it out too
-    try:
-        while True:
-            try:
-                batch = next(stream)
-            except StopIteration:
-                return
-            except (RuntimeError, OSError, EOFError) as error:
-                if not wait([reader.sentinel for reader in readers], timeout=1):  # the dying take a moment
-                    raise  # of `read`: all live
-                raise LoaderError(
-                    f"Reading batches failed in a process of --loader-workers {workers}: expected it to live, found it "
-                    f"dead ({error}). Look whether memory was short, and go on with --resume."
-                ) from error
-            yield batch
-    finally:
-        del stream  # asks the processes to end, unless a traceback holds it
-        end()
-        atexit.unregister(end)
-
-
-def _kill(readers: Iterable[BaseProcess]) -> None:
-    """End processes that only read: they have nothing to lose, and do not heed SIGTERM."""
-    for reader in readers:
-        reader.kill()
-
-
-def _leave_signals_to_training(_worker: int) -> None:
-    """Let the training process end its loader: a batch system and Ctrl-C signal the whole group."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
 
 
 class BatchLoader(Generic[T]):

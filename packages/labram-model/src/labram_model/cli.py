@@ -13,7 +13,6 @@ from eeg_store import StoreError
 from eeg_tokenizer.batch_plan import BatchOptions
 from eeg_tokenizer.checkpoint import CheckpointError
 from eeg_tokenizer.distributed import DeviceError, log_to_stderr
-from eeg_tokenizer.loader import LoaderError
 from eeg_tokenizer.options import (
     Accumulate,
     AllowInexact,
@@ -32,6 +31,7 @@ from eeg_tokenizer.options import (
     Where,
 )
 from eeg_tokenizer.queries import QueryError
+from eeg_tokenizer.reader_processes import LoaderError
 from eeg_tokenizer.run import RunError
 from eeg_tokenizer.training import TrainingError
 from eeg_tokenizer.windows import WindowsError
