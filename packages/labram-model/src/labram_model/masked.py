@@ -52,6 +52,7 @@ class MaskedModel(PublishedModel):
         super().__init__()
         self.config = config
         self.n_codes = n_codes
+        self.passes = 2  # of a training step: 1 where it is not symmetric, which changes what it is counted to take
         self.backbone = Backbone(config)
         self.head = nn.Linear(config.width, n_codes)
         self.backbone.reset_parameters(cut=INIT_STD, patch_embed=True)
@@ -108,10 +109,11 @@ class MaskedModel(PublishedModel):
         return self.backbone.encode_hidden(embedded, batch.channel, batch.time, valid, mask)
 
     def training_flops(self, n_windows: int, n_patches: int) -> float:
-        """Return the floating-point operations of a symmetric training step on B windows of N patches (`flops`)."""
+        """Return the floating-point operations of a training step on B windows of N patches (`flops`)."""
         head = 2.0 * n_windows * n_patches * self.config.width * self.n_codes
-        unused = mlp_flops(self.config, n_windows, n_patches)  # of the last block, see `Block.forward`
-        passes = encode_flops(self.config, 2 * n_windows, n_patches) - unused
+        passes = encode_flops(self.config, self.passes * n_windows, n_patches)
+        if self.passes > 1:
+            passes -= mlp_flops(self.config, n_windows, n_patches)  # of the last block, see `Block.forward`
         return (1 + BACKWARD) * (embed_flops(self.config, n_windows, n_patches) + passes + head)
 
     @classmethod

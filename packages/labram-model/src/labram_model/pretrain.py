@@ -121,6 +121,7 @@ def pretrain(options: PretrainOptions) -> tuple[dict[str, Any], int]:
         torch.manual_seed(options.seed)
         backbone = replace(backbone, cls_position=recipe.cls_position, quick_start=recipe.quick_start)
         model = MaskedModel(backbone, codes.n_codes).to(place.device)
+        model.passes = 2 if recipe.symmetric else 1
         compute = choose_compute(
             options.precision, compiled=options.compiled, recompute=options.recompute, device=place.device
         )
