@@ -24,6 +24,7 @@ STEP = 5  # samples between the places inside a second: 10 off, one bit in twelv
 N_PHASES = SFREQ_HZ // STEP
 STRETCH_S = 48
 N_STRETCHES = 3
+COLUMNS_AT_ONCE, ROWS_AT_ONCE = 16, 4096  # that are copied and sorted: a day need not take more memory than an hour
 MIN_CHANGES = 4  # between the 16 bits of each quartile: a signal that hardly turns says nothing
 
 Words = npt.NDArray[np.uint64]
@@ -69,10 +70,13 @@ def _queries(uv: Floats, n_seconds: int) -> tuple[Words, npt.NDArray[np.int32]]:
 
 def loudness(amplitude_uv: Floats) -> Floats:
     """Lower and upper quartile (A, 2) of the amplitudes (A, C) of the channels that have a signal."""
-    live = median(amplitude_uv, axis=0) > MIN_UV
+    starts = range(0, amplitude_uv.shape[1], COLUMNS_AT_ONCE)
+    typical_uv = [median(amplitude_uv[:, first : first + COLUMNS_AT_ONCE], axis=0) for first in starts]
+    live = np.concatenate(typical_uv) > MIN_UV
     if not live.any():
         return np.zeros((len(amplitude_uv), 2), np.float32)
-    return quantiles(amplitude_uv[:, live], (0.25, 0.75))
+    rows = (amplitude_uv[first : first + ROWS_AT_ONCE, live] for first in range(0, len(amplitude_uv), ROWS_AT_ONCE))
+    return np.concatenate([quantiles(few, (0.25, 0.75)) for few in rows])
 
 
 def words_of(loud: Floats, step: int = 1) -> tuple[Words, npt.NDArray[np.int32]]:
