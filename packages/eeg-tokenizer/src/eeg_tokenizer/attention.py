@@ -60,8 +60,8 @@ def normalized(x: Tensor, norm: nn.Module) -> Tensor:
 def mix(q: Tensor, k: Tensor, v: Tensor, keys: Tensor | None) -> Tensor:
     """Attend: (B, H, L, W) each, `keys` as in `Attention.forward`.
 
-    On a CPU in bfloat16 plain products are a quarter faster than the fused kernel, whose heads of 20 do not fit
-    vectors (docs/performance.md).
+    On a CPU in bfloat16 plain products take a third of the time of the fused kernel, whose heads of 20 do not fit
+    vectors (docs/decisions/compute.md).
     """
     if v.device.type == "cpu" and v.dtype == torch.bfloat16:
         mixed: Tensor = _Mix.apply(q * q.shape[-1] ** -0.5, k, v, keys)  # type: ignore[no-untyped-call]
