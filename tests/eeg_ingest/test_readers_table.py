@@ -296,6 +296,7 @@ def test_arff(tmp_path: Path) -> None:
 PROGRAM = r"""
 import re, sys
 from pathlib import Path
+import eeg_ingest.readers.declared  # else loaded with the first file that needs it, and counted as its memory
 from eeg_ingest.reader_settings import TableSettings
 from eeg_ingest.readers import open_recording
 def peak_mb():
