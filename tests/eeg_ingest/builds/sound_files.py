@@ -209,6 +209,16 @@ def _muse(folder: Path) -> Sound:
     return _read(folder / "x.csv", {"x.csv": len(title)})
 
 
+def _mind_monitor(folder: Path) -> Sound:
+    title = "TimeStamp,RAW_TP9,RAW_AF7,RAW_AF8,RAW_TP10,Elements\n"
+    dates = np.datetime64("2025-07-01T14:56:05", "ms") + np.arange(1280) // 12 * 47
+    rows = [
+        f"{d},{','.join(map(str, row))},\n".replace("T", " ", 1) for d, row in zip(dates, _uv(4, 1280).T, strict=True)
+    ]
+    (folder / "x.csv").write_text(title + "".join(rows))
+    return _read(folder / "x.csv", {"x.csv": len(title)})
+
+
 def _enobio(folder: Path) -> Sound:
     values = np.column_stack([_uv(2, 2500).T * 1000 + 2e7, np.zeros(2500)])
     rows = [f"{a:.0f}\t{b:.0f}\t{c:.0f}\t{1522879933509 + 2 * n}\n" for n, (a, b, c) in enumerate(values)]
@@ -251,5 +261,6 @@ _MAKERS: dict[str, Callable[[Path], Sound]] = {
     "arff": _arff,
     "openbci": _openbci,
     "muse": _muse,
+    "mind-monitor": _mind_monitor,
     "enobio": _enobio,
 }

@@ -11,7 +11,7 @@ ant.py          ANT CNT, in a process of its own
 mne_raw.py      one wrapper for everything that MNE reads
 mne_formats.py  BrainVision, EEGLAB, FIF, Neuroscan CNT, Nihon Kohden, eXimia: how MNE is asked, what units mean
 declared.py     files whose layout the source declares in `reader`: table.py (text, ARFF), arrays.py (MATLAB, NPZ)
-devices.py      text of OpenBCI, Muse and Enobio, which says itself what it is
+devices.py      text of OpenBCI, Muse and Enobio, which says itself what it is; mind_monitor.py another of the Muse
 parsed.py       samples that are parsed once, into a temporary file that is mapped
 text.py         text in blocks of lines; clock.py rate and gaps from times; marks.py events from channels
 variables.py    what MATLAB and NPZ files hold

@@ -12,6 +12,7 @@ from eeg_ingest.recording import IngestError, Segment
 
 _STRETCHES = 1024
 _STRETCH = 100  # samples at least
+_LONG_STRETCH = 2560  # samples, of stamps that come in bursts
 _BURST = 0.05  # of a stretch: steps longer than this do not tell the rate
 _WHOLE = 2e-4  # a rate this close to a whole number of Hz is that number: stamps are rounded, and crystals err
 _CLOCK_ERROR = 0.01  # between a declared or nominal rate and the stamps
@@ -106,6 +107,19 @@ def rate_of(times_s: Times, declared_hz: float | None, nominal_hz: tuple[float, 
     return next(iter(nominal), whole_hz if abs(found_hz - whole_hz) < _WHOLE * found_hz else found_hz)
 
 
+def nominal_rate(times_s: Times, nominal_hz: tuple[float, ...]) -> float | None:
+    """Return the one of the rates that stamps of arrival (S) agree with, which may come in bursts; None if they do not.
+
+    Gaps in a few places do not matter.
+    """
+    length = min(len(times_s) - 1, _LONG_STRETCH)
+    if length < _STRETCH:
+        return None
+    starts = np.arange(0, len(times_s) - length, length)
+    usual_s = float(np.median(times_s[starts + length] - times_s[starts]))
+    return next((rate_hz for rate_hz in nominal_hz if abs(length - usual_s * rate_hz) < _BURST * length), None)
+
+
 def _declared(declared_hz: float | None, found: str, where: str) -> float:
     if declared_hz is None:
         raise IngestError(
@@ -114,8 +128,10 @@ def _declared(declared_hz: float | None, found: str, where: str) -> float:
     return declared_hz
 
 
-def unbroken_stretches(times_s: Times, sfreq_hz: float, warnings: list[str]) -> tuple[Segment, ...]:
-    """Cut the samples (S) where stamps tell of missing ones; onsets count from the first stamp.
+def unbroken_stretches(
+    times_s: Times, sfreq_hz: float, warnings: list[str], *, least_lost: float = _LEAST_LOST
+) -> tuple[Segment, ...]:
+    """Cut the samples (S) where stamps tell of `least_lost` missing ones; onsets count from the first stamp.
 
     Stamps that come late in bursts, repeat or jitter are no gaps: the clock must stay ahead of the samples.
     """
@@ -125,7 +141,7 @@ def unbroken_stretches(times_s: Times, sfreq_hz: float, warnings: list[str]) -> 
         n_repeated += int(np.count_nonzero(steps_s <= 0))
         for index in first + 1 + np.flatnonzero(steps_s > 1.5 / sfreq_hz):
             lost_s = _lost_s(times_s, int(index), starts[-1], sfreq_hz)
-            if lost_s * sfreq_hz > _LEAST_LOST:
+            if lost_s * sfreq_hz > least_lost:
                 starts.append(int(index))
                 longest_s = max(longest_s, lost_s)
     if len(starts) > 1:

@@ -24,7 +24,7 @@ from eeg_ingest.recording import IngestError
 
 FORMATS = (
     "EDF, BDF, GDF, BrainVision, EEGLAB, FIF, Neuroscan or ANT CNT, EGI MFF or RAW, Nihon Kohden, Curry, Persyst, "
-    "eXimia, NWB, XDF, OpenBCI, Muse or Enobio"
+    "eXimia, NWB, XDF, OpenBCI, Muse, Mind Monitor or Enobio"
 )
 _STARTS: dict[str, Callable[[bytes], bool]] = {
     "edf": is_edf,
@@ -42,7 +42,7 @@ _NIHON_KOHDEN_WAVEFORM = 0x17FE  # a 1 here marks the file of the samples
 def detect_format(path: Path) -> str:
     """`edf`, `bdf`, `gdf`, `brainvision`, `eeglab`, `fif`, `neuroscan-cnt`, `ant-cnt`, `egi-mff`, `egi-raw`,
     `nihon-kohden`, `curry`, `persyst`, `eximia`, `nwb`, `xdf`, `openbci`,
-    `muse` or `enobio`, by the content.
+    `muse`, `mind-monitor` or `enobio`, by the content.
 
     Raises IngestError for anything else, with what it looks like. The suffix matters only for the samples of Curry and
     eXimia, which have no header.

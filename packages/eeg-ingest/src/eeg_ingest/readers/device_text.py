@@ -7,11 +7,13 @@ from pathlib import Path
 
 _OPENBCI = re.compile(r"(\ufeff)?%OpenBCI Raw E[EX]G Data")
 _MUSE = re.compile(r"(\ufeff)?timestamps,TP9,AF7,AF8,TP10\b")
+_MIND_MONITOR = re.compile(r"(\ufeff)?TimeStamp,[^\n]*\bRAW_TP9,")
+MUSE_HZ = (220.0, 256.0, 500.0)  # of the first Muse, the later ones, and the first with its research preset
 ENOBIO_RATE = re.compile(r"EEG sampling rate:\s*([\d.]+)", re.IGNORECASE)
 
 
 def device_of(path: Path, start: str) -> str | None:
-    """Return `openbci`, `muse` or `enobio` for a text file that begins with `start`, None for any other.
+    """Return `openbci`, `muse`, `mind-monitor` or `enobio` for text that begins with `start`, None for any other.
 
     An Enobio recording is numbers only: the description beside it says what they are.
     """
@@ -19,6 +21,8 @@ def device_of(path: Path, start: str) -> str | None:
         return "openbci"
     if _MUSE.match(start):
         return "muse"
+    if _MIND_MONITOR.match(start):
+        return "mind-monitor"
     return "enobio" if enobio_info(path) is not None else None
 
 

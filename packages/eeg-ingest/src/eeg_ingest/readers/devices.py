@@ -7,7 +7,7 @@ from pathlib import Path
 
 from eeg_ingest.reader_settings import Marks, TextLayout
 from eeg_ingest.readers.clock import Counter, Stamps
-from eeg_ingest.readers.device_text import ENOBIO_RATE
+from eeg_ingest.readers.device_text import ENOBIO_RATE, MUSE_HZ
 from eeg_ingest.readers.parsed import ParsedRecording
 from eeg_ingest.readers.table import read_table_recording
 from eeg_ingest.readers.text import open_text, split_cells
@@ -16,7 +16,6 @@ from eeg_ingest.units import voltage_unit
 
 _RAILS_UV = (-187_499.99, 187_499.99)  # of the ADS1299 at gain 24, as the GUI writes them: -187500.02 and 187500.00
 _UV_PER_COUNT = 4.5e6 / 24 / (2**23 - 1)
-_MUSE_HZ = (220.0, 256.0, 500.0)  # of the first Muse, the later ones, and the first with its research preset
 _BOARDS = (16, 8, 4)  # Cyton with Daisy, Cyton, Ganglion
 _BESIDE = 5  # columns beside the EEG: sample index, three of acceleration, time
 
@@ -68,7 +67,7 @@ def open_muse(path: Path, unit: str | None) -> ParsedRecording:
         path,
         file,
         Marks(triggers=markers),
-        time=Stamps("timestamps", 1.0, _MUSE_HZ),
+        time=Stamps("timestamps", 1.0, MUSE_HZ),
         unit=unit,
         declared="uV",
         format="muse",

@@ -15,6 +15,7 @@ from eeg_ingest.readers.edf import EdfRecording, read_edf_annotations
 from eeg_ingest.readers.egi_raw import open_egi_raw
 from eeg_ingest.readers.gdf import GdfRecording
 from eeg_ingest.readers.mff import MffRecording
+from eeg_ingest.readers.mind_monitor import open_mind_monitor
 from eeg_ingest.readers.persyst import open_persyst
 from eeg_ingest.readers.xdf import open_xdf
 from eeg_ingest.recording import Event, IngestError, Recording
@@ -42,6 +43,7 @@ _IN_ONE_UNIT: dict[str, Callable[[Path, str | None], Recording]] = {  # no decla
     "egi-mff": MffRecording,
     "openbci": open_openbci,
     "muse": open_muse,
+    "mind-monitor": open_mind_monitor,
     "enobio": open_enobio,
 }
 
