@@ -24,8 +24,8 @@ from pipelines.commands import ROOT, run
 N_CODES = 64
 TOKENIZER_STEPS = 200
 BATCH = 4
-STEPS = 300
-BASE_STEPS = 60
+STEPS = 1500
+BASE_STEPS = 300
 SMOOTHED = 50  # steps that a point of the training curve averages
 
 

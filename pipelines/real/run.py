@@ -33,8 +33,8 @@ NO_EEG = {
 TASK_SOURCE = "eegmat"
 SOME_FAILED = 1  # recordings that cannot be read are rows of the failures table, and no end of the run
 
-N_CODES = 128
-TOKENIZER_STEPS, TOKENIZER_BATCH = 250, 8
+N_CODES = 256
+TOKENIZER_STEPS, TOKENIZER_BATCH = 1000, 8
 PRETRAINING_STEPS, PRETRAINING_BATCH = 1500, 4
 FINETUNING_STEPS = 200
 QUICK_STEPS = 3
