@@ -68,7 +68,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=ROOT / "build/convergence")
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
-    output, share = options.output.resolve(), 300 if options.quick else 1
+    output, share = options.output.resolve(), STEPS if options.quick else 1
     shutil.rmtree(output, ignore_errors=True)
     store, tokenizer = output / "data.zarr", output / "tokenizer"
     run("eeg-ingest", "demo", output / "corpus")

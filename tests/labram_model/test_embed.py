@@ -22,7 +22,7 @@ from eeg_tokenizer.loader import StoredWindows
 from eeg_tokenizer.windows import cut_grid
 from labram_model import embed as module
 from labram_model.classifier import Classifier
-from labram_model.embed import EmbedOptions, embed, embeddings, unbroken_windows
+from labram_model.embed import EmbedOptions, choose_source, embed, embeddings, unbroken_windows
 from labram_model.errors import LabramError
 from labram_model.masked import MaskedModel
 from labram_model.models import CLASSIFIER, finetuned_document, masked_document
@@ -179,6 +179,34 @@ def test_what_cannot_be_embedded_says_why(tmp_path: Path, masked: Path) -> None:
     checkpoint.save_config(masked, {**config, "model": "vqnsp"})
     with pytest.raises(LabramError, match=r"expected a model of kind masked \(labram pretrain\) or .* found vqnsp"):
         embed(EmbedOptions([edf], output, masked))
+
+
+def test_files_are_read_by_the_keys_of_a_source(tmp_path: Path, masked: Path) -> None:
+    """A table of text, which says neither its rate nor its unit nor which electrodes its columns are."""
+    signal_uv = np.random.default_rng(0).normal(0, 20, (20 * 250, 3))
+    for name, scale in (("uv.csv", 1), ("mv.csv", 1e-3)):
+        np.savetxt(tmp_path / name, signal_uv * scale, delimiter=",", header="a,b,x", comments="", fmt="%.9f")
+    reader = "reader: {format: table, sfreq_hz: 250, names: [a, b]}, channels: {rename: {a: Fz, b: Cz}}"
+    sources = tmp_path / "sources.yaml"
+    sources.write_text(
+        f"sources: [{{name: one, path: ., unit: uV, {reader}}}, {{name: other, path: ., unit: mV, {reader}}}]"
+    )
+    found = []
+    for name, file in (("one", "uv.csv"), ("other", "mv.csv")):
+        output = tmp_path / "out.parquet"
+        options = EmbedOptions([tmp_path / file], output, masked, source=choose_source(sources, name))
+        (described,) = embed(options)["files"]
+        assert described["channels"] == ["FZ", "CZ"]
+        found.append(np.array(pq.read_table(output)["embedding"].to_pylist()))
+    np.testing.assert_allclose(found[0], found[1], atol=1e-5)
+
+    with pytest.raises(LabramError, match=r"expected one of one, other of .*, found no --source"):
+        choose_source(sources, None)
+    with pytest.raises(LabramError, match=r"expected one of one, other of .*, found 'more'"):
+        choose_source(sources, "more")
+    sources.write_text("sources: [{name: one, path: ., unit: pV}]")
+    with pytest.raises(LabramError, match="expected uV, mV, V, nV or auto, found 'pV'"):
+        choose_source(sources, None)
 
 
 def test_padding_does_not_change_an_embedding(masked: Path) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from eeg_store import SFREQ_HZ, RecordingWriter, Slot, Store
@@ -69,7 +70,7 @@ def ingest(tasks: Sequence[IngestTask]) -> list[int | Failed | StoreFailed]:
 
 def _read_header(task: FileTask) -> Header:
     # Without the search for the mains, which reads samples all over the file: nothing in the header depends on it.
-    file = _open(task, line_freq_hz=None)
+    file = open_as(task.source, task.found.path, line_freq_hz=None)
     recording = file.recording
     read_labels(task.source.labels, task.groups, task.found.path, task.source.path, recording)
     if task.source.targets is not None:
@@ -82,18 +83,19 @@ def _reference(task: FileTask, recording: Recording) -> str | None:
     return task.groups.get("reference") or recording.reference
 
 
-def _open(task: FileTask, line_freq_hz: Any) -> HarmonizedFile:
-    rules, path = task.source.channels, task.found.path
+def open_as(source: Source, path: Path, line_freq_hz: float | Literal["auto"] | None) -> HarmonizedFile:
+    """Open a recording by the keys of its source, but for the mains. Raises IngestError as `harmonize_file` does."""
+    rules = source.channels
     return harmonize_file(
         path,
-        unit=task.source.unit,
+        unit=source.unit,
         line_freq_hz=line_freq_hz,
         rename=rules.rename,
         drop=rules.drop,
         montage=rules.montage,
         names=rules.names,
-        settings=task.source.reader,
-        sidecars=read_sidecars(path, task.source.path) if task.source.bids else None,
+        settings=source.reader,
+        sidecars=read_sidecars(path, source.path) if source.bids else None,
     )
 
 
@@ -102,7 +104,7 @@ def _ingest(task: IngestTask) -> int:
     if task.store.is_committed(task.slot.recording):  # by a worker whose answer was lost
         return task.slot.n_seconds
     source = task.file.source
-    file = _open(task.file, source.line_freq_hz)
+    file = open_as(source, task.file.found.path, source.line_freq_hz)
     labels = read_labels(source.labels, task.file.groups, task.file.found.path, source.path, file.recording)
     targets = _targets(task.file, file)
     n_beyond = n_without = 0

@@ -220,6 +220,14 @@ def embed(
     unit: Annotated[str | None, typer.Option(help="Unit of the samples, where a file does not say.")] = None,
     line_freq_hz: Annotated[str, typer.Option(help="Mains to take out: auto, 50 or 60.")] = "auto",
     montage: Annotated[str | None, typer.Option(help="The cap, where channels are only numbered.")] = None,
+    sources: Annotated[
+        Path | None,
+        typer.Option(
+            help="A sources.yaml whose keys (reader, unit, line_freq_hz, channels) tell how to read the files, in "
+            "place of the three above."
+        ),
+    ] = None,
+    source: Annotated[str | None, typer.Option(help="Name of the source there, where it has several.")] = None,
     window_s: Annotated[
         int | None, typer.Option(min=1, max=16, help="Seconds of a window.  [default: as many as the model takes]")
     ] = None,
@@ -227,9 +235,15 @@ def embed(
     as_json: AsJson = False,
 ) -> None:
     """Turn raw recordings into embeddings, one for each window; they are harmonized on the way."""
-    from labram_model.embed import EmbedOptions  # noqa: PLC0415  # the readers take a second to import
+    from labram_model.embed import EmbedOptions, choose_source  # noqa: PLC0415  # the readers take long to import
     from labram_model.embed import embed as embed_files  # noqa: PLC0415
 
+    if sources is not None and (unit, line_freq_hz, montage) != (None, "auto", None):
+        raise typer.BadParameter(
+            "excludes --unit, --line-freq-hz and --montage: leave them out", param_hint="--sources"
+        )
+    if source is not None and sources is None:
+        raise typer.BadParameter("needs --sources: add it", param_hint="--source")
     options = EmbedOptions(
         files=files,
         output=output,
@@ -237,6 +251,7 @@ def embed(
         unit=unit,
         line_freq_hz=_mains(line_freq_hz),
         montage=montage,
+        source=None if sources is None else _run(lambda: choose_source(sources, source)),
         window_s=window_s,
         device=device,
     )

@@ -22,10 +22,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
+from eeg_ingest.errors import UsageError
 from eeg_ingest.file import HarmonizedFile, harmonize_file
 from eeg_ingest.harmonize import HarmonizedBlock
 from eeg_ingest.outcome import Failed, StoreFailed, outcome_of, writing_store
 from eeg_ingest.recording import IngestError
+from eeg_ingest.sources import Source, load_sources
+from eeg_ingest.task import open_as
 from eeg_store import QUALITY_MEASURES, SCALE_UV
 from eeg_store.channels import slot_of
 from eeg_tokenizer import checkpoint
@@ -61,6 +64,7 @@ class EmbedOptions:
         unit: the unit of the samples, where a file does not say.
         line_freq_hz: the mains to notch; "auto" finds it in each file.
         montage: the cap, where channels are only numbered.
+        source: keys of a `sources.yaml` to read the files by, in place of the three above.
         window_s: seconds of a window; None for as many as the model takes of a file's channels.
     """
 
@@ -70,6 +74,7 @@ class EmbedOptions:
     unit: str | None = None
     line_freq_hz: float | Literal["auto"] = "auto"
     montage: str | None = None
+    source: Source | None = None
     window_s: int | None = None
     device: str = "auto"
 
@@ -144,6 +149,20 @@ def embed(options: EmbedOptions) -> dict[str, Any]:
     return {"output": str(options.output) if done else None, **summary}
 
 
+def choose_source(path: Path, name: str | None) -> Source:
+    """Return a source of a `sources.yaml`, by its name where there are several. Raises LabramError."""
+    try:
+        sources = {source.name: source for source in load_sources(path)}
+    except UsageError as error:
+        raise LabramError(str(error)) from error
+    if name is None and len(sources) == 1:
+        return next(iter(sources.values()))
+    if name not in sources:
+        found = "no --source" if name is None else repr(name)
+        raise LabramError(f"Wrong --source: expected one of {', '.join(sources)} of {path}, found {found}. Give one.")
+    return sources[name]
+
+
 @contextmanager
 def _scratch(folder: Path) -> Iterator[None]:
     """Make an empty folder for a while; a run that was killed may have left it."""
@@ -215,7 +234,10 @@ def _embed_file(
     """Write the rows of one file into `part`; a file that turns out to be bad near its end so leaves none behind."""
     if not path.exists():
         raise IngestError("The file cannot be read: expected a recording, found nothing there. Correct the path.")
-    file = harmonize_file(path, unit=options.unit, line_freq_hz=options.line_freq_hz, montage=options.montage)
+    if options.source is not None:
+        file = open_as(options.source, path, options.source.line_freq_hz)
+    else:
+        file = harmonize_file(path, unit=options.unit, line_freq_hz=options.line_freq_hz, montage=options.montage)
     embedded = _describe(path, file, options.window_s)
     slots = {index: slot for index, name in enumerate(file.names) if (slot := slot_of(name)) is not None}
     channel = np.array(list(slots.values()), dtype=np.int64)
