@@ -117,6 +117,14 @@ def test_a_railed_and_a_flat_channel(audit_of: Audit, seed: int) -> None:
     assert "1 of them at the converter's limit" in findings[0].found
 
 
+@pytest.mark.parametrize(("dead", "weighty"), [([9], []), ([9, 4], ["FZ constant for half of the time or more"])])
+def test_a_reference_that_is_known_to_be_flat(audit_of: Audit, dead: list[int], weighty: list[str]) -> None:
+    uv = brain(0)
+    uv[dead] = 0
+    findings = audit_of({"head": Head(uv)}, expected={"heads": {"flat": ["CZ"]}})
+    assert [finding.found.split(",")[0] for finding in findings if finding.has_weight] == weighty
+
+
 def test_most_channels_railed_is_an_error(audit_of: Audit) -> None:
     uv = brain(0)
     uv[2:] = 187

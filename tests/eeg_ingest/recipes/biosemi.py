@@ -60,6 +60,7 @@ RESTING_MIMIC = Mimic(
 EMOBRAIN = {
     "Part1_IAPS_SES1_EEG_fNIRS_03082006.bdf": ("1", "1"),
     "PART5_IAPS_SES3_EEG_FNIRS_10082006.bdf": ("5", "3"),
+    "part2_iaps_ses1_eeg_fnirs_04082006.BDF": ("2", "1"),
 }
 WITHOUT_FNIRS = tuple(name for name in NAMES if name not in "FP1 FPZ FP2 AF7 AFZ AF8 F5 F6 F7 F8".split())
 
@@ -68,7 +69,8 @@ def write_emobrain(root: Path) -> None:
     folder = root / "Data" / "EEG"
     labels = [*BIOSEMI, "EXG1", "GSR1", "Erg1", "Resp", "Plet", "Temp", "GSR2", "Erg2"]
     for file in EMOBRAIN:
-        write_biosemi(folder / file, labels, 1024, {})
+        names = [label.upper() for label in labels] if file.startswith("part2") else labels
+        write_biosemi(folder / file, names, 1024, {})
         (folder / f"{file}.mrk").write_text(
             'TL02\n1024\t1024\t"1"\n3072\t3072\t"1"\n4096\t4096\t"1"\n8192\t8192\t"1"\n8192\t8192\t"1"\n'
         )

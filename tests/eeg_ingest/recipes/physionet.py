@@ -102,6 +102,11 @@ CHB = (
 ).split()
 
 
+CHB12 = (
+    "C2 C3 C4 C5 C6 CP1 CP2 CP3 CP4 CP5 CP6 CZ F3 F4 F7 F8 FZ FP1 FP2 P3 P4 P7 P8 PZ T7 T8 O1 O2"
+).split()  # against CS2, in a few of its files
+
+
 def write_chb_mit(root: Path) -> None:
     labels = [*CHB, "T8-P8"]
     with_dummies = ["-", *CHB[:4], "-", *CHB[4:], "T8-P8", "ECG", "VNS"]
@@ -109,6 +114,7 @@ def write_chb_mit(root: Path) -> None:
         ("chb01/chb01_01.edf", labels),
         ("chb01/chb01_03.edf", labels),
         ("chb02/chb02_16+.edf", labels),
+        ("chb12/chb12_27.edf", [*(f"{name}-CS2" for name in CHB12), "LOC-ROC", "EKG1-EKG2"]),
         ("chb17/chb17a_03.edf", with_dummies),
         ("chb24/chb24_22.edf", labels),
         ("chb03/chb03_01.edf", labels),
@@ -122,6 +128,8 @@ def write_chb_mit(root: Path) -> None:
         "Seizure Start Time: 7 seconds\nSeizure End Time: 12 seconds\n",
         "chb02": "File Name: chb02_16+.edf\nNumber of Seizures in File: 2\nSeizure 1 Start Time: 1 seconds\n"
         "Seizure 1 End Time: 3 seconds\nSeizure 2 Start Time:  9 seconds\nSeizure 2 End Time: 20 seconds\n",
+        "chb12": "File Name: chb12_27.edf\nNumber of Seizures in File: 1\nSeizure Start Time: 3 seconds\n"
+        "Seizure End Time: 13 seconds\n",
         "chb17": "Channels changed:\n\nFile Name: chb17a_03.edf\nNumber of Seizures in File: 0\n",
         "chb24": "File Name: chb24_01.edf\nNumber of Seizures in File: 0\n",
     }
@@ -143,6 +151,12 @@ CHB_MIT_MIMIC = Mimic(
             "chb02",
             "16+",
             *((1, 2, "seizure"), (9, 11, "seizure"), (0, 1, "background"), (3, 6, "background")),
+        ),
+        "chb12/chb12_27.edf": Stored(
+            *("chb12", None, tuple(CHB12), 256, 20, "27"),
+            line_freq_hz=60,
+            reference="CS2",
+            events=((3, 10, "seizure"), (0, 3, "background"), (13, 7, "background")),
         ),
         "chb17/chb17a_03.edf": _chb("chb17", "03", (0, 20, "background"), session="a"),
         "chb24/chb24_22.edf": Stored(

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow.compute as pc
 import pytest
 import yaml
+from eeg_ingest.audit import audit
 from eeg_ingest.build import build
 from eeg_ingest.recipe import load_recipe, recipe_names, write_task
 from eeg_ingest.sources import load_sources
@@ -93,6 +94,17 @@ def test_the_dataset_s_own_splits(built: Built, tmp_path: Path, recipe: str, tas
     for name, subjects in MIMICS[recipe].splits[task].items():
         assert set(division.subjects[name]) == {f"{recipe}/{subject}" for subject in subjects}
     assert division.shared_subjects == []
+
+
+def test_windows_of_chb_mit_fit_the_model_in_every_montage(built: Built, tmp_path: Path) -> None:
+    (tmp_path / "task.yaml").write_text(write_task(load_recipe("chb_mit"), "seizure"), encoding="utf-8")
+    windows = labelled_windows(built.store, load_task(tmp_path / "task.yaml")).windows
+    assert {"chb_mit/chb01", "chb_mit/chb12"} <= {window.subject for window in windows}
+
+
+def test_the_audit_of_a_published_dataset_has_no_finding_about_its_channels(built: Built) -> None:
+    found = [f for f in audit(built.store, InProcess()) if f.name in ("railed_channels", "channels", "sampling_rate")]
+    assert [(finding.source, finding.name, finding.found) for finding in found] == []
 
 
 def _check_events(built: Built, row: dict[str, Any], wanted: Stored) -> None:

@@ -31,6 +31,9 @@ class Expected(Keys):
     channels: Annotated[tuple[Count, ...], OneOrList, NotEmpty] | None = Field(
         default=None, description="How many EEG channels a recording may have in the store."
     )
+    flat: Annotated[tuple[str, ...], OneOrList, NotEmpty] | None = Field(
+        default=None, description="Channels of the store that have no signal, such as a reference among the channels."
+    )
     sfreq_hz: Annotated[tuple[Positive, ...], OneOrList, NotEmpty] | None = Field(
         default=None, description="Sampling rates that a recording may have."
     )

@@ -24,18 +24,22 @@ FRONT = ("FP", "AF", "NZ", "F1", "F2", "F3", "F4", "F5", "F6", "F7", "F8", "F9",
 
 def check_railed(evidence: Evidence) -> Iterator[Finding]:
     """Find channels that stand still or sit at the converter's limit for half of a recording or more."""
-    looks = [look for look in evidence.looks if (look.dead >= DEAD_SHARE).any()]
+    flat = evidence.expected.flat or ()
+
+    def dead(look: Look) -> list[int]:
+        return [c for c in np.flatnonzero(look.dead >= DEAD_SHARE).tolist() if look.channels[c] not in flat]
+
+    looks = [look for look in evidence.looks if dead(look)]
     if not looks:
         return
-    whole = [look for look in looks if 2 * np.count_nonzero(look.dead >= DEAD_SHARE) > len(look.channels)]
+    whole = [look for look in looks if 2 * len(dead(look)) > len(look.channels)]
     clipped = sum(int(np.count_nonzero(look.clipped >= DEAD_SHARE)) for look in looks)
     at_limit = f", {clipped} of them at the converter's limit" if clipped else ""
     yield evidence.finding(
         "railed_channels",
         "error" if whole else "warning",
         expected="channels with a signal",
-        found=f"{_channels(looks, lambda look: np.flatnonzero(look.dead >= DEAD_SHARE).tolist())} constant for half of "
-        f"the time or more{at_limit}, in {evidence.share(looks)}",
+        found=f"{_channels(looks, dead)} constant for half of the time or more{at_limit}, in {evidence.share(looks)}",
         action="Drop the channels, or leave them out by the quality numbers",
         looks=looks,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
+from pathlib import PurePosixPath
 
 from eeg_ingest.audit.evidence import Evidence
 from eeg_ingest.audit.finding import Finding, number_of
@@ -39,7 +40,7 @@ def check_remarks(evidence: Evidence) -> Iterator[Finding]:
     for look in evidence.looks:
         for text in look.row["warnings"]:
             if not text.startswith(RATE_DOUBT):
-                by_kind[re.sub(r"[\d.]+", "#", text)].append((look, text))
+                by_kind[re.sub(r"[\d.]+", "#", text.replace(_stem(look), "#"))].append((look, text))
     for said in by_kind.values():
         yield evidence.finding(
             "ingest_warning",
@@ -49,6 +50,11 @@ def check_remarks(evidence: Evidence) -> Iterator[Finding]:
             action="Judge whether it matters to you",
             looks=[look for look, _ in said],
         )
+
+
+def _stem(look: Look) -> str:
+    """Name of the recording's file, which that of a file beside it begins with."""
+    return PurePosixPath(look.row["file"]).stem
 
 
 def _filters(evidence: Evidence) -> Iterator[Finding]:
