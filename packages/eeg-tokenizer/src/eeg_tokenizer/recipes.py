@@ -28,8 +28,8 @@ R = TypeVar("R")
 
 
 @dataclass(frozen=True)
-class TokenizerRecipe:
-    """How `eeg-tokenizer train` trains.
+class Recipe:
+    """What both trainings decide.
 
     Attributes:
         lr: the highest learning rate.
@@ -37,8 +37,25 @@ class TokenizerRecipe:
         warmup_share: the share of the steps over which the rate rises.
         epochs: over all windows, where no number of steps is given.
         betas, weight_decay: of AdamW.
-        stride_s: seconds between the starts of windows.
+        stride_s: seconds between the starts of windows; stored codes have their own grid.
         mixed_batches: whether every batch mixes all sources; else an epoch goes through one source after another.
+    """
+
+    lr: Positive
+    min_lr_share: Share
+    warmup_share: Share
+    epochs: Whole
+    betas: Betas
+    weight_decay: Annotated[float, 0.0, math.inf]
+    stride_s: Whole
+    mixed_batches: bool
+
+
+@dataclass(frozen=True)
+class TokenizerRecipe(Recipe):
+    """How `eeg-tokenizer train` trains.
+
+    Attributes:
         spectrum: which of the 200 bins are predicted: "full" with the mirrored half, or "half", 0 to 100 Hz.
         phase: "angle" is the angle itself, which jumps from pi to -pi; "circular" its cosine and sine.
         phase_power: cosine and sine are multiplied by this power of the amplitude, so that the phase of a bin counts
@@ -50,14 +67,6 @@ class TokenizerRecipe:
         revive_after: vectors for each code that pass by a code before it moves to one of them; None for never.
     """
 
-    lr: Positive
-    min_lr_share: Share
-    warmup_share: Share
-    epochs: Whole
-    betas: Betas
-    weight_decay: Annotated[float, 0.0, math.inf]
-    stride_s: Whole
-    mixed_batches: bool
     spectrum: Literal["full", "half"]
     phase: Literal["angle", "circular"]
     phase_power: Annotated[float, 0.0, math.inf]

@@ -2,42 +2,26 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
-from eeg_tokenizer.recipes import Betas, Positive, Share, Whole, change, choose
+from eeg_tokenizer.recipes import Positive, Recipe, change, choose
 
 
 @dataclass(frozen=True)
-class PretrainRecipe:
+class PretrainRecipe(Recipe):
     """How `labram pretrain` trains.
 
     Attributes:
-        lr: the highest learning rate.
-        min_lr_share: the rate at the end, as a share of `lr`.
-        warmup_share: the share of the steps over which the rate rises.
-        epochs: over all windows, where no number of steps is given.
-        betas, weight_decay: of AdamW.
         clip_grad: the largest norm of the gradient; None for any.
-        stride_s: seconds between the starts of windows whose codes are computed on line; stored codes have their grid.
-        mixed_batches: whether every batch mixes all sources; else an epoch goes through one source after another.
         mask_ratio: the share of the patches that the first pass hides.
         symmetric: whether a second pass hides the others. Without, a step costs half and predicts the masked alone.
         cls_position: see `BackboneConfig`.
         quick_start: see `BackboneConfig`.
     """
 
-    lr: Positive
-    min_lr_share: Share
-    warmup_share: Share
-    epochs: Whole
-    betas: Betas
-    weight_decay: Annotated[float, 0.0, math.inf]
     clip_grad: Positive | None
-    stride_s: Whole
-    mixed_batches: bool
     mask_ratio: Annotated[float, 0.01, 0.99]
     symmetric: bool
     cls_position: Literal["slot_0", "first_channel"]
