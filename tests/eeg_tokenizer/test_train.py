@@ -211,6 +211,7 @@ def test_two_processes_train_as_one(make_store: Callable[..., Store], tmp_path: 
     assert [child.returncode for child in children] == [0, 0], said
     two = json.loads(said[0][0])
     assert said[1][0] == b""  # the first process speaks for all
+    assert [b"Training a tiny tokenizer" in messages for _, messages in said] == [True, False]
     assert two["held_out"]["loss"] == pytest.approx(one.summary["held_out"]["loss"], rel=1e-3)
     for alone, together in zip(records(tmp_path / "one"), records(tmp_path / "two"), strict=True):
         assert together["loss"] == pytest.approx(alone["loss"], rel=1e-4)
