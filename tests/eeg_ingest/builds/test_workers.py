@@ -11,9 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from eeg_ingest.duplicates import Fingerprint
 from eeg_ingest.errors import StoppedError, UsageError
+from eeg_ingest.files import FoundFile
 from eeg_ingest.outcome import Failed, outcome_of
 from eeg_ingest.recording import IngestError
+from eeg_ingest.sources import Source
+from eeg_ingest.task import FileTask
 from eeg_ingest.workers import Workers
 
 if TYPE_CHECKING:
@@ -47,6 +51,32 @@ def test_an_item_that_crashes_its_worker_twice_fails_and_no_other(workers: Worke
         i: 2 * i for i in range(40) if i not in failed
     }
     assert (tmp_path / "17").exists()
+
+
+def test_a_reader_that_hangs_costs_its_recording(workers: Workers) -> None:
+    """In C code, where no other thread runs and no signal is heard: here, while all signals but the alarm wait."""
+
+    def read(items: Sequence[FileTask]) -> list[Any]:
+        from eeg_ingest import task, time_limit  # noqa: PLC0415  # in the worker
+
+        def open_as(source: Any, path: Path, line_freq_hz: Any) -> Any:
+            if path.name == "hangs":
+                signal.pthread_sigmask(signal.SIG_BLOCK, set(signal.Signals) - {signal.SIGALRM})
+                time.sleep(300)
+            raise IngestError(f"{path.name} was read.")
+
+        time_limit.LEAST_S, task.open_as = 2, open_as
+        return task.read_headers(items)
+
+    source = Source.model_validate({"name": "lab", "path": "."})
+    tasks = [
+        FileTask(FoundFile("lab", name, Path(name)), source, (name,), {}, Fingerprint(0, ""))
+        for name in ("first", "hangs", "last")
+    ]
+    outcomes = {task.found.file: outcome.reason for task, outcome in workers.run(read, tasks, batch=16)}
+    assert outcomes["first"] == "first was read."
+    assert outcomes["last"] == "last was read."
+    assert "or keeps it for 5 min and a second for each MB. Leave it out" in outcomes["hangs"]
 
 
 def test_no_more_tasks_wait_on_the_cluster_than_it_has_threads(workers: Workers) -> None:

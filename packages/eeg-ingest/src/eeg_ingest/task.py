@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from eeg_store import SFREQ_HZ, RecordingWriter, Slot, Store
@@ -20,6 +20,10 @@ from eeg_ingest.outcome import Failed, StoreFailed, outcome_of, writing_store
 from eeg_ingest.recording import IngestError, Recording
 from eeg_ingest.sources import Source
 from eeg_ingest.targets import Targets, find_targets
+from eeg_ingest.time_limit import time_limit
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -55,17 +59,22 @@ class IngestTask:
 
 def read_headers(tasks: Sequence[FileTask]) -> list[Header | Failed | StoreFailed]:
     """Read the header and the labels of each recording."""
-    return [outcome_of(_read_header, task) for task in tasks]
+    return [_limited(_read_header, task, task) for task in tasks]
 
 
 def hash_contents(tasks: Sequence[FileTask]) -> list[str | Failed | StoreFailed]:
     """Hash the whole content of each recording."""
-    return [outcome_of(lambda task: content_hash(task.files), task) for task in tasks]
+    return [_limited(lambda task: content_hash(task.files), task, task) for task in tasks]
 
 
 def ingest(tasks: Sequence[IngestTask]) -> list[int | Failed | StoreFailed]:
     """Put each recording into the store; its whole seconds."""
-    return [outcome_of(_ingest, task) for task in tasks]
+    return [_limited(_ingest, task, task.file) for task in tasks]
+
+
+def _limited(work: Callable[[Item], Result], item: Item, file: FileTask) -> Result | Failed | StoreFailed:
+    with time_limit(file.fingerprint.n_bytes):
+        return outcome_of(work, item)
 
 
 def _read_header(task: FileTask) -> Header:

@@ -35,7 +35,8 @@ JOIN_SECONDS = 0.1  # while workers start: one that has joined gets work at once
 LOST_SECONDS = 120  # without any worker, while a nanny or a cluster manager could start one
 CRASHED = (
     "Reading crashed the worker process twice: expected a recording that the reader can read, found one that ends the "
-    "process (a fault in the reader, or too little memory). Leave it out or convert it."
+    "process (a fault in the reader, or too little memory) or keeps it for 5 min and a second for each MB. Leave it "
+    "out or convert it."
 )
 
 Item = TypeVar("Item")
