@@ -90,6 +90,8 @@ def choose(labels: Sequence[str], **options: object) -> ChannelChoice:
         ("C4A1", "C4", "eeg", "A1"),
         ("O2 Sat", "O2 Sat", "misc", None),
         ("O2-Sat", "O2-Sat", "misc", None),
+        ("T8-P8-1", "T8-P8", "eeg", None),
+        ("EEG FP1-REF-0", "FP1", "eeg", "REF"),
         ("EKG1-EKG2", "EKG1-EKG2", "ecg", None),
         ("X-axis", "X-axis", "misc", None),
         ("Left Eye", "Left Eye", "eog", None),

@@ -110,6 +110,15 @@ def test_what_matches_nothing_says_what_would(tmp_path: Path) -> None:
     assert "Correct files in sources.yaml." in reasons["*.set"]
 
 
+@pytest.mark.parametrize(("path", "found"), [("German", "German"), ("German/01-EEG-raw", "01-EEG-raw")])
+def test_a_path_within_the_dataset_says_which_one_is_meant(tmp_path: Path, path: str, found: str) -> None:
+    _make(tmp_path, "SEED_GER/German/01-EEG-raw/1_1.cnt")
+    source = _source(tmp_path / "SEED_GER" / path, files="**/German/01-EEG-raw/*.cnt")
+    assert _failures(source)["**/German/01-EEG-raw/*.cnt"].endswith(
+        f"{found}, found none. Set path to {tmp_path / 'SEED_GER'}."
+    )
+
+
 def test_an_empty_source_is_a_failure(tmp_path: Path) -> None:
     _make(tmp_path, "notes.txt")
     assert "No recording found" in _failures(_source(tmp_path))["."]

@@ -114,11 +114,14 @@ def test_counts(audit_of: Audit, expected: dict[str, Any], found: list[tuple[str
 def test_what_the_build_said_is_repeated_once(tmp_path: Path, audit_of: Audit) -> None:
     found = heads(4, 2)
     for number in range(3):
-        found[f"h{number}"].row["warnings"] = [f"{number + 2} samples (0.{number} %) were set to the limit"]
+        samples = [f"{number + 2} samples (0.{more} %) were set to the limit" for more in range(2)]
+        found[f"h{number}"].row["warnings"] = samples
         found[f"h{number}"].row["left_out"] = [{"name": "EOG1", "type": "eog", "reason": "type eog"}]
         found[f"h{number}"].row["file"] = f"{'abc'[number]}/aaaaaa{'xyz'[number]}r_s001_t000.edf"
         found[f"h{number}"].row["warnings"].append(f"found no aaaaaa{'xyz'[number]}r_s001_t000.csv")
-    names = [(f.name, f.weight, f.recordings) for f in audit_of(found)]
+    findings = audit_of(found)
+    assert findings[0].found.startswith("3 of 4 recordings with")
+    names = [(f.name, f.weight, f.recordings) for f in findings]
     assert names.pop(1) == ("ingest_warning", "note", ("h0", "h1", "h2"))  # of files beside the recordings, once too
     assert names == [("ingest_warning", "note", ("h0", "h1", "h2")), ("left_out", "note", ("h0", "h1", "h2"))]
 

@@ -97,6 +97,7 @@ def parse_label(label: str) -> Label:
 def _undecorated(text: str) -> Label:
     """A label without its prefix: a site, a site against a reference, a pair of sites, or something else."""
     first, _, second = (part.strip().rstrip(".") for part in text.partition("-"))
+    second = re.sub(r"-\d$", "", second)  # MNE counts channels of one name: T8-P8-0, T8-P8-1
     if not second or is_electrode(text):
         return _with_reference(text) or _single(text, None)
     if first.lower() in _EARS and second.lower() in _EARS:

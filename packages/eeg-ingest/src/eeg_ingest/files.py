@@ -156,6 +156,12 @@ def _nothing(source: Source, glob: str, everything: list[str]) -> str:
     deeper = re.compile(glob_pattern(f"**/{glob}"))
     count = sum(1 for file in everything if deeper.fullmatch(file))
     action = f"**/{glob} would match {count}" if count else "Correct files in sources.yaml"
+    pattern, above = re.compile(glob_pattern(glob)), ""
+    for folder in (source.path, *source.path.parents[:2]):  # path names a folder of the dataset
+        above = f"{folder.name}/{above}"
+        if any(pattern.fullmatch(above + file) for file in everything):
+            action = f"Set path to {folder.parent}"
+            break
     return f"The pattern matches nothing: expected files in {source.path}, found none. {action}."
 
 

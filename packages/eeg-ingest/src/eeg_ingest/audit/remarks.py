@@ -42,13 +42,14 @@ def check_remarks(evidence: Evidence) -> Iterator[Finding]:
             if not text.startswith(RATE_DOUBT):
                 by_kind[re.sub(r"[\d.]+", "#", text.replace(_stem(look), "#"))].append((look, text))
     for said in by_kind.values():
+        looks = list({look.recording: look for look, _ in said}.values())
         yield evidence.finding(
             "ingest_warning",
             "note",
             expected="nothing to warn of",
-            found=f"{evidence.share([look for look, _ in said])} with: {said[0][1]}",
+            found=f"{evidence.share(looks)} with: {said[0][1]}",
             action="Judge whether it matters to you",
-            looks=[look for look, _ in said],
+            looks=looks,
         )
 
 
