@@ -103,12 +103,16 @@ def write_faced(root: Path) -> None:
         folder = root / "Data" / subject
         made = [Channel(c.label, c.values * factor, unit, sfreq_hz) for c in channels]
         write_edf(folder / "data.bdf", made, kind=pyedflib.FILETYPE_BDFPLUS)
-        write_edf(folder / "evt.bdf", [], marks, kind=pyedflib.FILETYPE_BDFPLUS)
+        if subject != "sub004":
+            write_edf(folder / "evt.bdf", [], marks, kind=pyedflib.FILETYPE_BDFPLUS)
         (folder / "recordInformation.json").write_text("{}")
 
 
 CLIPS = ((1.0, 8.0, "anger"), (11.0, 3.0, "tenderness"))
 MARKS = ((0, "3"), (1, "101"), (9, "102"), (10, "28"), (11, "101"), (14, "102"), (15, "102"))
+LABELLED = (*CLIPS, *((onset_s, 0.0, label) for onset_s, label in MARKS))
+STRAY = "the end at 15 s in evt.bdf has no clip or no start"
+UNIT = "which makes EEG of its numbers; the file declares"
 FACED_MIMIC = Mimic(
     "faced",
     write_faced,
@@ -116,15 +120,15 @@ FACED_MIMIC = Mimic(
         f"Data/{subject}/data.bdf": Stored(
             *(subject, None, tuple(name.upper() for name in FACED), sfreq_hz, 16),
             unit=unit,
-            events=(*CLIPS, *((onset_s, 0.0, label) for onset_s, label in MARKS)),
-            warnings=("the end at 15 s in evt.bdf has no clip or no start", *warnings),
+            events=events,
+            warnings=warnings,
         )
-        for subject, unit, sfreq_hz, warnings in (
-            ("sub000", "uV", 250, ()),
-            ("sub001", "V", 1000, ()),
-            ("sub002", "uV", 250, ("read in uV, which makes EEG of its numbers; the file declares V, which would",)),
-            ("sub003", "uV", 250, ("read in uV, which makes EEG of its numbers; the file declares none",)),
-            ("sub004", "V", 250, ("read in V, which makes EEG of its numbers; the file declares none",)),
+        for subject, unit, sfreq_hz, events, warnings in (
+            ("sub000", "uV", 250, LABELLED, (STRAY,)),
+            ("sub001", "V", 1000, LABELLED, (STRAY,)),
+            ("sub002", "uV", 250, LABELLED, (STRAY, f"read in uV, {UNIT} V, which would")),
+            ("sub003", "uV", 250, LABELLED, (STRAY, f"read in uV, {UNIT} none")),
+            ("sub004", "V", 250, (), ("no labels: there is no evt.bdf beside it", f"read in V, {UNIT} none")),
         )
     },
 )

@@ -62,6 +62,7 @@ def write_siena(root: Path) -> None:
         "PN00/PN00-3.edf": [f"EEG {name.capitalize()}" for name in SIENA],
         "PN06/PN06-1.edf": [f"EEG {name.capitalize()}" for name in SIENA],
         "PN10/PN10-4.5.6.edf": [f"EEG {name}" for name in SIENA],  # capitals in some files
+        "PN14/PN14-1.edf": [f"EEG {name}" for name in SIENA],
     }.items():
         others = [Channel("EKG EKG", noise_uv(file, 20 * 512), "uV", 512)]
         others += [Channel(name, noise_uv(file + name, 20 * 512), "uV", 512) for name in ("SPO2", "HR", "1", "2", "MK")]
@@ -93,6 +94,9 @@ SIENA_MIMIC = Mimic(
         ),
         "PN06/PN06-1.edf": _siena("PN06", "1", (8, 14)),
         "PN10/PN10-4.5.6.edf": _siena("PN10", "4.5.6", (1, 3), (5, 6), (10, 20)),
+        "PN14/PN14-1.edf": Stored(
+            *("PN14", "1", SIENA, 512, 20), warnings=("no labels: there is no Seizures-list-PN14.txt beside it",)
+        ),
     },
 )
 
@@ -164,8 +168,12 @@ CHB_MIT_MIMIC = Mimic(
             line_freq_hz=60,
             warnings=("chb24-summary.txt does not speak of chb24_22.edf",),
         ),
+        "chb03/chb03_01.edf": Stored(
+            *("chb03", None, tuple(CHB), 256, 20, "01"),
+            line_freq_hz=60,
+            warnings=("no labels: there is no chb03-summary.txt beside it",),
+        ),
     },
-    {"chb03/chb03_01.edf": "expected chb03-summary.txt beside it, found: No such file or directory"},
 )
 
 EEGMMI = (

@@ -75,3 +75,8 @@ def test_a_table_of_other_feedbacks_is_refused(tree: Path, tmp_path: Path) -> No
         "for each of 3 feedbacks in TrainLabels.csv, found 1 rows"
         in ingest("inria_bci_challenge", folder).failures[TRAIN]
     )
+
+
+def test_the_table_is_found_from_the_folder_above_the_dataset(tree: Path) -> None:
+    found = ingest("inria_bci_challenge", tree.parent)
+    assert found.labels(f"inria/{TRAIN}") == ["correct", "feedback", "feedback", "wrong", "correct", "feedback"]

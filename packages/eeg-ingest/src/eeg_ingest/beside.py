@@ -29,13 +29,14 @@ def group_of(groups: Mapping[str, str | None], name: str, path: Path) -> str:
 def find_beside(
     names: Sequence[str], groups: Mapping[str, str | None], path: Path, source_path: Path, *, what: str = "table"
 ) -> Path:
-    """Return the first of `names` that exists beside the recording at `path` or in `source_path`.
+    """Return the first of `names` that exists beside the recording at `path` or above it, up to `source_path`.
 
     A * in the last part of a name stands for anything, if one file fits. Raises IngestError where there is none.
     """
     filled = [fill(name, groups, path) for name in names]
+    above = [folder for folder in path.parent.parents if folder.is_relative_to(source_path)]
     for name in filled:
-        for folder in (path.parent, source_path):
+        for folder in (path.parent, *above):
             found = _matches(folder / name)
             if len(found) > 1:
                 raise IngestError(

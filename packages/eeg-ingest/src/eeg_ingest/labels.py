@@ -17,8 +17,9 @@ PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 Texts = Annotated[tuple[str, ...], OneOrList, NotEmpty]
 Seconds = Annotated[float, Field(allow_inf_nan=False)]
 BESIDE = (
-    "looked up beside the recording and then in the source's path. May hold {stem} (the file's name without its "
-    "suffix), named groups of `subject`, such as {subject}, and * in the last part, for one match"
+    "looked up beside the recording and then in the folders above it, up to the source's path. May hold {stem} (the "
+    "file's name without its suffix), named groups of `subject`, such as {subject}, and * in the last part, for one "
+    "match"
 )
 
 

@@ -164,8 +164,8 @@ class TargetSettings(TextLayout):
     """Targets in time: a table with its own clock, beside the recording."""
 
     table: str = Field(
-        description="Path of the table, beside the recording or in the source's path; {stem} and named groups as in "
-        "labels."
+        description="Path of the table, beside the recording or above it, up to the source's path; {stem} and named "
+        "groups as in labels."
     )
     time: Time = Field(description="Its column of times, on the clock of the signal's own times.")
     names: Names = Field(description="Columns that are targets.")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from eeg_ingest.events import FileLabels
+from eeg_ingest.events import FileLabels, missing_labels
 from eeg_ingest.recording import Event, IngestError, Recording
 
 _BLOCK = re.compile(r"^\s*File Name:\s*(\S+)\s*$", re.MULTILINE)
@@ -15,15 +15,11 @@ _EDGE = re.compile(r"Seizure\s*\d*\s*(Start|End) Time:\s*(\d+)\s*sec", re.IGNORE
 
 
 def read_labels(path: Path, groups: Mapping[str, str | None], source_path: Path, recording: Recording) -> FileLabels:
-    """Return the seizures of the recording at `path`. Raises IngestError where the summary is missing or unclear."""
+    """Return the seizures of the recording at `path`. Raises IngestError where the summary is unclear."""
     summary = path.parent / f"{groups['subject']}-summary.txt"
-    try:
-        parts = _BLOCK.split(summary.read_text(encoding="utf-8", errors="replace"))
-    except OSError as error:
-        raise IngestError(
-            f"The seizures of {path.name} cannot be read: expected {summary.name} beside it, found: {error.strerror}. "
-            "Fetch the summary, or write `labels: null` for the source."
-        ) from None
+    if not summary.is_file():
+        return missing_labels(summary.name)
+    parts = _BLOCK.split(summary.read_text(encoding="utf-8", errors="replace"))
     blocks = dict(zip(parts[1::2], parts[2::2], strict=True))
     if path.name not in blocks:
         return FileLabels(warnings=(f"{summary.name} does not speak of {path.name}",), known=False)

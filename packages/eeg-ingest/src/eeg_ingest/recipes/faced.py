@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from eeg_ingest.events import FileLabels
+from eeg_ingest.events import FileLabels, missing_labels
 from eeg_ingest.readers import read_annotations
-from eeg_ingest.recording import Event, IngestError, Recording
+from eeg_ingest.recording import Event, Recording
 
 _START, _END = "101", "102"
 _CLIPS = {
@@ -25,17 +25,15 @@ _EMOTIONS = {str(clip): emotion for emotion, clips in _CLIPS.items() for clip in
 
 
 def read_labels(path: Path, groups: Mapping[str, str | None], source_path: Path, recording: Recording) -> FileLabels:
-    """Return the clips of the recording at `path`. Raises IngestError where `evt.bdf` is missing."""
-    marks = path.parent / "evt.bdf"
-    if not marks.is_file():
-        raise IngestError(
-            f"The labels of {path.name} cannot be read: expected evt.bdf beside it, found no such file. "
-            "Fetch it, or write `labels: null` for the source."
-        )
-    events, warnings = [], []
+    """Return the marks and the clips of the recording at `path`."""
+    file = path.parent / "evt.bdf"
+    if not file.is_file():
+        return missing_labels(file.name)
+    marks = read_annotations(file)
+    events, warnings = list(marks), []
     clip: str | None = None
     start_s: float | None = None
-    for mark in read_annotations(marks):
+    for mark in marks:
         if mark.label in _EMOTIONS:
             clip, start_s = mark.label, None
         elif mark.label == _START:

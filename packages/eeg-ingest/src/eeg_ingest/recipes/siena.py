@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from eeg_ingest.events import FileLabels
+from eeg_ingest.events import FileLabels, missing_labels
 from eeg_ingest.recording import Event, IngestError, Recording
 
 _NAME = re.compile(r"file(\s*name)?\s*:?\s*(?P<name>PN\S*)", re.IGNORECASE)
@@ -32,15 +32,11 @@ class _Seizure:
 
 
 def read_labels(path: Path, groups: Mapping[str, str | None], source_path: Path, recording: Recording) -> FileLabels:
-    """Return the seizures of the recording at `path`. Raises IngestError where the list is missing or unclear."""
+    """Return the seizures of the recording at `path`. Raises IngestError where the list is unclear."""
     table = path.parent / f"Seizures-list-{groups['subject']}.txt"
-    try:
-        lines = table.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError as error:
-        raise IngestError(
-            f"The seizures of {path.name} cannot be read: expected {table.name} beside it, found: {error.strerror}. "
-            "Fetch the list, or write `labels: null` for the source."
-        ) from None
+    if not table.is_file():
+        return missing_labels(table.name)
+    lines = table.read_text(encoding="utf-8", errors="replace").splitlines()
     found = [seizure for seizure in _seizures(table, lines) if seizure.stem == _stem(path.name)]
     if not found:
         return FileLabels(warnings=(f"{table.name} names no seizure of {path.name}",), known=False)
