@@ -3,7 +3,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextlib import closing
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from eeg_store import Store, StoreError
 from eeg_store.channels import slot_of
 from eeg_tokenizer.batch_plan import BatchPlan, FixedBatches
 from eeg_tokenizer.batches import Batch
-from eeg_tokenizer.loader import BatchLoader, StoredWindows, read_ahead
+from eeg_tokenizer.loader import BatchLoader, StoredWindows, pinned, read_ahead
 from eeg_tokenizer.reader_processes import LoaderError
 from eeg_tokenizer.sampling import Permutations
 from eeg_tokenizer.windows import GRID, WindowsError, cut_grid, cut_windows
@@ -222,3 +222,36 @@ def test_an_error_in_a_reading_process_keeps_its_kind(make_store: Callable[..., 
         shard.write_bytes(b"\0" * shard.stat().st_size)
     with pytest.raises(StoreError, match="reading failed"):
         list(BatchLoader(StoredWindows(store, windows).read, plan(len(windows), 4), workers=1).batches(0, 2))
+
+
+class Pinned(int):
+    """A number that remembers the thread which pinned it."""
+
+    thread = ""
+
+    def pin_memory(self) -> Pinned:
+        copy = Pinned(self)
+        copy.thread = threading.current_thread().name
+        return copy
+
+
+def test_batches_are_pinned_in_order_in_a_thread_that_ends_with_the_stream() -> None:
+    closed = []
+
+    def numbers(end: int) -> Generator[Pinned, None, None]:
+        try:
+            for number in range(end):
+                yield Pinned(number)
+            raise StoreError("the sixth is damaged")
+        finally:
+            closed.append(end)
+
+    stream = pinned(numbers(5))
+    found = [next(stream) for _ in range(5)]
+    assert [(number, number.thread.split("_")[0]) for number in found] == [(number, "pin") for number in range(5)]
+    with pytest.raises(StoreError, match="the sixth"):
+        next(stream)
+    with closing(pinned(numbers(4))) as stream:
+        assert next(stream) == 0
+    assert closed == [5, 4]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("pin")]

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,14 +47,21 @@ class Lengths:
     def n_places(self) -> int:
         return max(self.lengths) * len(self)
 
+    def pin_memory(self) -> Lengths:
+        return self
+
     def to(self, device: torch.device) -> Lengths:
         return self
 
     def split(self, n: int) -> list[Lengths]:
-        return [self]
+        parts = (self.lengths[start::n] for start in range(n))  # alike in number, if not in order
+        return [Lengths(part) for part in parts if part]
 
 
 BATCHES = ((4, 4), (4, 2), (1, 4, 1), (3, 3), (8, 1), (2, 5))
+
+
+PLAN = Plan(steps=len(BATCHES), lr=0.1, min_lr=0.1, warmup_steps=1, checkpoint_every=2, seed=5, most_skipped=0)
 
 
 def slow_batches(first: int, end: int) -> Generator[Lengths, None, None]:
@@ -75,7 +82,7 @@ def one_part(loss: Tensor) -> StepLoss:
 Loss = Callable[[nn.Module, Lengths, int, Shares], StepLoss]
 
 
-def train(run: Path, loss: Loss | None = None, model: nn.Module | None = None) -> training.Outcome:
+def train(run: Path, loss: Loss | None = None, model: nn.Module | None = None, accumulate: int = 1) -> training.Outcome:
     torch.manual_seed(0)
     model = model or nn.Linear(1, 1)
     run.mkdir(exist_ok=True)
@@ -91,12 +98,23 @@ def train(run: Path, loss: Loss | None = None, model: nn.Module | None = None) -
         batches=slow_batches,
         objective=Objective(loss or plain, lambda batch, step: {"loss": torch.tensor(len(batch))}),
         evaluate=None,
-        plan=Plan(steps=len(BATCHES), lr=0.1, min_lr=0.1, warmup_steps=1, checkpoint_every=2, seed=5, most_skipped=0),
+        plan=replace(PLAN, accumulate=accumulate),
         place=Place(CPU),
         run=run,
         config={"model": "toy", "options": {"steps": len(BATCHES)}, "data": {"store_digest": "abc"}},
         options={"store": Path("data.zarr"), "lr": None},
     )
+
+
+@pytest.mark.usefixtures("_without_pages")
+def test_padding_and_operations_are_those_of_the_parts(tmp_path: Path) -> None:
+    train(tmp_path, model=Counting(1, 1), accumulate=2)
+    places = [sum(part.n_places for part in Lengths(lengths).split(2)) for lengths in BATCHES]
+    assert places == [8, 6, 6, 6, 9, 7]
+    records = list(read_metrics(tmp_path / "metrics.jsonl"))
+    for record, lengths, n in zip(records, BATCHES, places, strict=True):
+        assert record["padding"] == pytest.approx(1 - sum(lengths) / n, abs=1e-6)
+    assert read_run(tmp_path)["totals"]["flops"] == 1000 * sum(places)
 
 
 @pytest.fixture
@@ -193,7 +211,7 @@ def test_a_killed_session_is_counted_until_its_last_writing(tmp_path: Path) -> N
         "from eeg_tokenizer.distributed import Place; from eeg_tokenizer.record import RunRecord;"
         "from test_record import Lengths; meter = Meter(Place(torch.device('cpu')));"
         "note = RunRecord(Path('.'), meter, options={}, config={}, step=0, steps=9).__enter__();"
-        "meter.step_done(Lengths((4, 3))); note.advance(1, saved=True);"
+        "meter.step_done(Lengths((4, 3)), [(2, 8)]); note.advance(1, saved=True);"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
     environment = {**os.environ, "PYTHONPATH": f"{os.environ.get('PYTHONPATH', '')}:{Path(__file__).parent}"}

@@ -46,6 +46,9 @@ class Numbers:
     def n_places(self) -> int:
         return 4 * len(self)
 
+    def pin_memory(self) -> Numbers:
+        return self
+
     def to(self, device: torch.device) -> Numbers:
         return Numbers(self.values.to(device))
 

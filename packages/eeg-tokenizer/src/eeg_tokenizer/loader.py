@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Generic, TypeVar
+from contextlib import closing
+from typing import Generic, Protocol, Self, TypeVar
 
 import numpy as np
 from eeg_store import SFREQ_HZ, Store, WindowReader
@@ -25,6 +26,17 @@ READ_AHEAD = 4  # batches
 R = TypeVar("R")
 T = TypeVar("T")
 Scalar = TypeVar("Scalar", bound=np.generic)
+
+
+class Pinnable(Protocol):
+    """What can be copied into page-locked memory."""
+
+    def pin_memory(self) -> Self:
+        """Return the copy."""
+        ...
+
+
+PinnableT = TypeVar("PinnableT", bound=Pinnable)
 
 
 class StoredWindows:
@@ -101,6 +113,20 @@ def _from_thread(read: Callable[[R], T], requests: Iterable[R]) -> Generator[T, 
         finally:
             for future in ahead:
                 future.cancel()
+
+
+def pinned(stream: Generator[PinnableT, None, None]) -> Generator[PinnableT, None, None]:
+    """Yield the batches of `stream` in page-locked memory; the next one is copied there meanwhile, in a thread."""
+    with closing(stream), ThreadPoolExecutor(1, thread_name_prefix="pin") as thread:
+
+        def pin_next() -> PinnableT | None:
+            batch = next(stream, None)
+            return None if batch is None else batch.pin_memory()
+
+        following = thread.submit(pin_next)
+        while (batch := following.result()) is not None:
+            following = thread.submit(pin_next)
+            yield batch
 
 
 class BatchLoader(Generic[T]):

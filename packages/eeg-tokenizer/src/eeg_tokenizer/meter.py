@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
@@ -86,18 +86,19 @@ class Meter(Generic[BatchT]):
                 self._waited_s = time.perf_counter() - self._asked_s
                 yield batch
 
-    def step_done(self, batch: BatchT) -> dict[str, float]:
+    def step_done(self, batch: BatchT, shapes: Sequence[tuple[int, int]]) -> dict[str, float]:
         """End the step of a batch and return its speeds over all processes, each of which must call.
 
-        The first step of a session has the start of the loader in its wait.
+        `shapes` are the parts in which it was taken: windows, and patches with the padding, of each. The first step of
+        a session has the start of the loader in its wait.
 
         Returns:
             `samples_per_s` (windows), `patches_per_s` (without padding), `padding` (share of the patches), `step_s`,
             `loader_wait_s` and, of a model that counts them, `tflops_per_s`.
         """
-        own = {"windows": len(batch), "patches": batch.n_patches, "places": batch.n_places}
+        own = {"windows": len(batch), "patches": batch.n_patches, "places": sum(places for _, places in shapes)}
         if self.flops_of is not None:
-            own["flops"] = round(self.flops_of(len(batch), own["places"] // len(batch)))
+            own["flops"] = round(sum(self.flops_of(windows, places // windows) for windows, places in shapes))
         counts = {name: round(mean * self.place.world_size) for name, mean in mean_over_ranks(own, self.place).items()}
         windows, patches, places = counts["windows"], counts["patches"], counts["places"]
         step_s = time.perf_counter() - self._asked_s

@@ -29,6 +29,10 @@ from eeg_tokenizer.stop import StopRequest
 class Divisible(Counted, Protocol):
     """A batch, as far as a step knows it."""
 
+    def pin_memory(self) -> Self:
+        """Return the batch in page-locked memory, from which it goes to a GPU at several times the speed."""
+        ...
+
     def to(self, device: torch.device, /) -> Self:
         """Return the batch on `device`."""
         ...
@@ -88,6 +92,7 @@ class Taken:
         rest: measures, what `Objective.learn` said, and the gradient's norm.
         stop: whether a process was asked to stop.
         not_finite: empty where the weights have learned.
+        shapes: windows, and patches with the padding, of each part in which this process took its batch.
     """
 
     loss: float
@@ -95,6 +100,7 @@ class Taken:
     rest: Mapping[str, float]
     stop: bool
     not_finite: tuple[str, ...]
+    shapes: tuple[tuple[int, int], ...]
 
 
 def take_step(
@@ -155,7 +161,8 @@ def take_step(
         optimizer.step()
         if objective.learn is not None:
             rest |= objective.learn(lessons)
-    return Taken(total, losses, rest, stopping, not_finite)
+    shapes = tuple((len(part), part.n_places) for part in parts)
+    return Taken(total, losses, rest, stopping, not_finite, shapes)
 
 
 def seed_torch(seed: int, step: int, rank: int) -> None:

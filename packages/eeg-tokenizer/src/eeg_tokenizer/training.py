@@ -19,6 +19,7 @@ from torch.optim import Optimizer
 from eeg_tokenizer import checkpoint
 from eeg_tokenizer.checkpoint import CheckpointError, Progressed
 from eeg_tokenizer.distributed import Place, from_first, wait_for_all
+from eeg_tokenizer.loader import pinned
 from eeg_tokenizer.meter import Meter
 from eeg_tokenizer.metrics import MetricsLog, last_record
 from eeg_tokenizer.plots import draw_curves
@@ -133,7 +134,7 @@ def fit(
         MetricsLog(path, last_step=first, silent=not place.writes) as log,
         Progress("training", plan.steps, done=first, unit="step", silent=not place.writes) as progress,
         RunRecord(run, meter, options=asked, config=config, step=first, steps=plan.steps) as note,
-        closing(meter.batches(batches(first, plan.steps))) as stream,
+        closing(meter.batches(_on_the_way(batches(first, plan.steps), place))) as stream,
     ):
         for step, batch in enumerate(stream, start=first + 1):
             lr = _set_rate(optimizer, plan, step)
@@ -150,7 +151,7 @@ def fit(
                 place=place,
             )
             done = _after(done, taken)
-            record = _record(done, taken, lr) | meter.step_done(batch)
+            record = _record(done, taken, lr) | meter.step_done(batch, taken.shapes)
             if step == 1:
                 record |= dict(first_record or {})
             scheduled = step % plan.checkpoint_every == 0 or step == plan.steps
@@ -264,6 +265,10 @@ def _resume(model: nn.Module, optimizer: Optimizer, run: Path, plan: Plan, place
         checkpoint.publish(run, last)  # a kill may have come between the two
         logger.info("Going on with %s after step %d of %d.", run, done.step, plan.steps)
     return done
+
+
+def _on_the_way(stream: Generator[BatchT, None, None], place: Place) -> Generator[BatchT, None, None]:
+    return pinned(stream) if place.device.type == "cuda" else stream
 
 
 def _for_all_ranks(model: nn.Module, place: Place) -> nn.Module:

@@ -46,6 +46,10 @@ class LabelledBatch:
         """Patches with the padding."""
         return self.windows.n_places
 
+    def pin_memory(self) -> Self:
+        """Return the same batch in page-locked memory, as `Batch.pin_memory`."""
+        return type(self)(self.windows.pin_memory(), self.labels.pin_memory())
+
     def to(self, device: torch.device, /) -> Self:
         """Return the batch on `device`."""
         return type(self)(self.windows.to(device), self.labels.to(device, non_blocking=True))
