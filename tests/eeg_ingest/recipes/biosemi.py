@@ -61,7 +61,9 @@ EMOBRAIN = {
     "Part1_IAPS_SES1_EEG_fNIRS_03082006.bdf": ("1", "1"),
     "PART5_IAPS_SES3_EEG_FNIRS_10082006.bdf": ("5", "3"),
     "part2_iaps_ses1_eeg_fnirs_04082006.BDF": ("2", "1"),
+    "Part4_IAPS_SES2_EEG_fNIRS_09082006.bdf": ("4", "2"),
 }
+BLOCKS = {"1": ((1, 2, "Calm"), (4, 4, "Neg")), "2": (), "3": ((1, 2, "Neg"), (4, 4, "Pos"))}
 WITHOUT_FNIRS = tuple(name for name in NAMES if name not in "FP1 FPZ FP2 AF7 AFZ AF8 F5 F6 F7 F8".split())
 
 
@@ -71,9 +73,10 @@ def write_emobrain(root: Path) -> None:
     for file in EMOBRAIN:
         names = [label.upper() for label in labels] if file.startswith("part2") else labels
         write_biosemi(folder / file, names, 1024, {})
-        (folder / f"{file}.mrk").write_text(
-            'TL02\n1024\t1024\t"1"\n3072\t3072\t"1"\n4096\t4096\t"1"\n8192\t8192\t"1"\n8192\t8192\t"1"\n'
-        )
+        if not file.startswith("Part4"):
+            (folder / f"{file}.mrk").write_text(
+                'TL02\n1024\t1024\t"1"\n3072\t3072\t"1"\n4096\t4096\t"1"\n8192\t8192\t"1"\n8192\t8192\t"1"\n'
+            )
     (root / "Data" / "Common").mkdir()
     (root / "Data" / "Common" / "IAPS_Classes_EEG_fNIRS.txt").write_text("Calm\tPos\tNeg\nNeg\tCalm\tPos\n")
 
@@ -84,7 +87,8 @@ EMOBRAIN_MIMIC = Mimic(
     {
         f"Data/EEG/{file}": Stored(
             *(subject, session, WITHOUT_FNIRS, 1024, 10),
-            events=((1, 2, "Calm"), (4, 4, "Neg")) if session == "1" else ((1, 2, "Neg"), (4, 4, "Pos")),
+            events=BLOCKS[session],
+            warnings=("no labels: there is no Part4_IAPS_SES2_EEG_fNIRS_09082006.bdf.mrk with it",) * (session == "2"),
         )
         for file, (subject, session) in EMOBRAIN.items()
     },
@@ -128,7 +132,7 @@ FACED_MIMIC = Mimic(
             ("sub001", "V", 1000, LABELLED, (STRAY,)),
             ("sub002", "uV", 250, LABELLED, (STRAY, f"read in uV, {UNIT} V, which would")),
             ("sub003", "uV", 250, LABELLED, (STRAY, f"read in uV, {UNIT} none")),
-            ("sub004", "V", 250, (), ("no labels: there is no evt.bdf beside it", f"read in V, {UNIT} none")),
+            ("sub004", "V", 250, (), ("no labels: there is no evt.bdf with it", f"read in V, {UNIT} none")),
         )
     },
 )

@@ -95,7 +95,7 @@ SIENA_MIMIC = Mimic(
         "PN06/PN06-1.edf": _siena("PN06", "1", (8, 14)),
         "PN10/PN10-4.5.6.edf": _siena("PN10", "4.5.6", (1, 3), (5, 6), (10, 20)),
         "PN14/PN14-1.edf": Stored(
-            *("PN14", "1", SIENA, 512, 20), warnings=("no labels: there is no Seizures-list-PN14.txt beside it",)
+            *("PN14", "1", SIENA, 512, 20), warnings=("no labels: there is no Seizures-list-PN14.txt with it",)
         ),
     },
 )
@@ -171,7 +171,7 @@ CHB_MIT_MIMIC = Mimic(
         "chb03/chb03_01.edf": Stored(
             *("chb03", None, tuple(CHB), 256, 20, "01"),
             line_freq_hz=60,
-            warnings=("no labels: there is no chb03-summary.txt beside it",),
+            warnings=("no labels: there is no chb03-summary.txt with it",),
         ),
     },
 )

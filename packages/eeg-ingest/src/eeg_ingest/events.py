@@ -46,9 +46,7 @@ class FileLabels:
 
 def missing_labels(name: str) -> FileLabels:
     """What is known of a recording whose labels are in a file that is not there: nothing, and a warning says so."""
-    return FileLabels(
-        warnings=(f"no labels: there is no {name} beside it. Fetch it and build a new store",), known=False
-    )
+    return FileLabels(warnings=(f"no labels: there is no {name} with it. Fetch it and build a new store",), known=False)
 
 
 def read_labels(
