@@ -54,7 +54,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     lines = [f"Header line {number}" for number in range(20)] + ["PhysChn\tName    \tLabelSet\tImpedanceValue"]
     lines += [f"{number}\t{name:8}\t10-20\t---" for number, name in enumerate([*LABELS, "Gnd", "Ref"], 1)]
     (trial / "impedances-before.txt").write_text("\n".join(lines))
-    (trial / "conductor.txt").write_text("Conductor\nTime\tEvent\n")
+    (trial / "conductor.txt").write_text("Conductor\nTime\tEvent\n13.5\tWalk begins\n120.25\tBCI\r\n")
     return folder
 
 
@@ -77,7 +77,9 @@ def test_subject_rate_unit_and_no_mains_above_nyquist(ingested: Ingested) -> Non
     row = ingested.rows[FILE]
     assert (row["subject"], row["session"]) == ("01", "01")
     assert (row["original_sfreq_hz"], row["original_unit"], row["line_freq_hz"]) == (100, "uV", None)
-    assert ingested.labels(FILE) == ["walking train", "walking validation", "walking test"]
+    assert [label for label in ingested.labels(FILE) if not label.startswith("conductor ")] == [
+        *("walking train", "walking validation", "walking test")
+    ]
     assert "3 of 3 trials end after the recording, which ends at 140 s" in row["warnings"]
 
 
@@ -99,6 +101,12 @@ def test_joint_angles_lie_on_the_signals_clock(ingested: Ingested) -> None:
         np.testing.assert_allclose(found[known], angle(joint, time_s[known]), atol=0.02)
         assert np.isnan(found[~known]).all()
     assert "20 of 140 seconds have no targets" in row["warnings"]
+
+
+def test_events_of_the_conductor_lie_on_the_signals_clock(ingested: Ingested) -> None:
+    events = ingested.store.events().to_pylist()
+    said = [(event["onset_s"], event["label"]) for event in events if event["label"].startswith("conductor ")]
+    assert said == [(13.5 - START_S, "conductor Walk begins"), (120.25 - START_S, "conductor BCI")]
 
 
 def test_what_the_targets_are_is_beside_them(ingested: Ingested) -> None:
