@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Generator
 from contextlib import closing
@@ -17,7 +18,7 @@ from eeg_store.channels import slot_of
 from eeg_tokenizer.batch_plan import BatchPlan, FixedBatches
 from eeg_tokenizer.batches import Batch
 from eeg_tokenizer.loader import BatchLoader, StoredWindows, pinned, read_ahead
-from eeg_tokenizer.reader_processes import LoaderError
+from eeg_tokenizer.reader_processes import LoaderError, read_in_processes
 from eeg_tokenizer.sampling import Permutations
 from eeg_tokenizer.windows import GRID, WindowsError, cut_grid, cut_windows
 from hypothesis import given, settings
@@ -213,6 +214,23 @@ def test_a_killed_reader_is_an_error_and_leaves_no_process(mixed_store: Store) -
                 pass
     assert signal.getsignal(signal.SIGCHLD) == handler
     assert not readers()
+
+
+def test_a_signal_to_the_group_leaves_readers_that_still_start() -> None:
+    answers = read_in_processes(str, range(3), 1)
+    sent = threading.Thread(target=_terminate_first_reader)
+    sent.start()
+    assert list(answers) == ["0", "1", "2"]
+    sent.join()
+
+
+def _terminate_first_reader() -> None:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        for reader in readers():
+            reader.send_signal(signal.SIGTERM)
+            return
+        time.sleep(0.01)
 
 
 def test_an_error_in_a_reading_process_keeps_its_kind(make_store: Callable[..., Store]) -> None:

@@ -15,10 +15,11 @@ import pickle
 import signal
 import traceback
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any, Generic, TypeVar
 
@@ -99,7 +100,8 @@ class _Reader(Generic[R, T]):
         spawn = multiprocessing.get_context("spawn")
         self._connection, its_own = spawn.Pipe()
         self._process = spawn.Process(target=_serve, args=(read, its_own), daemon=True)
-        self._process.start()
+        with _left_alone():
+            self._process.start()
         its_own.close()  # so that its death ends the connection
         self._slabs = [torch.empty(0, dtype=torch.uint8)] * SLABS
         self._slot = 0
@@ -152,10 +154,19 @@ def _end(readers: list[_Reader[Any, Any]]) -> None:
         reader.end()
 
 
+@contextmanager
+def _left_alone() -> Iterator[None]:
+    """Start processes that no signal ends: a batch system and Ctrl-C signal the whole group, and training decides."""
+    resource_tracker.ensure_running()  # which would lift the mask
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _serve(read: Callable[[R], T], connection: Connection) -> None:
     """Answer requests until the other end is gone."""
-    for number in (signal.SIGTERM, signal.SIGINT):  # a batch system and Ctrl-C signal the whole group: training decides
-        signal.signal(number, signal.SIG_IGN)
     torch.set_num_threads(1)
     keep_freed_memory()
     slabs = [torch.empty(0, dtype=torch.uint8)] * SLABS
