@@ -37,8 +37,10 @@ def sources(windows: Windows, weights: str, n_draws: int = 40_000) -> Counter[st
         ("temperature:1", (400, 40, 4)),
         ("temperature:2", (20, np.sqrt(40), 2)),
         ("temperature:1e9", (1, 1, 1)),
+        ("temperature:1e-300", (1, 0, 0)),
         ("uniform", (1, 1, 1)),
         ("big=1,mid=3,small=4", (1, 3, 4)),
+        ("big=1e308,mid=1e308,small=0", (1, 1, 0)),
         ("small=0.5, big=0, mid=0.5", (0, 1, 1)),
     ],
 )

@@ -144,7 +144,7 @@ def _shares(text: str, names: list[str], counts: NDArray[np.float64]) -> NDArray
     if text == "uniform":
         weights = np.ones(len(names))
     elif kind == "temperature":
-        weights = (counts / counts.sum()) ** (1 / _positive(text, number))
+        weights = (counts / counts.max()) ** (1 / _positive(text, number))
     elif "=" in text:
         weights = _given(text, names)
     else:
@@ -152,6 +152,7 @@ def _shares(text: str, names: list[str], counts: NDArray[np.float64]) -> NDArray
             f"Unknown --weights: expected hours, uniform, temperature:T or source=weight,..., found {text!r}. "
             "Give one of these."
         )
+    weights = weights / weights.max()  # a sum of the largest numbers would be infinite
     shares: NDArray[np.float64] = weights / weights.sum()
     return shares
 
