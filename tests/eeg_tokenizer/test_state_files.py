@@ -72,10 +72,21 @@ def test_other_files_are_refused(tmp_path: Path, name: str, data: bytes | None, 
         read_state(tmp_path / name)
 
 
-@pytest.mark.parametrize("content", [[1], {}, {"epoch": 1}, {"model": {"a": torch.ones(1), "b": 2}}])
+@pytest.mark.parametrize(
+    "content",
+    [
+        [1],
+        {},
+        {"epoch": 1},
+        {"model": {"a": torch.ones(1), "b": 2}},
+        {"model": {1: torch.ones(1)}},
+        {"model": {"b": torch.ones(1).to_sparse()}},
+        {"model": {"b": torch.ones(1, device="meta")}},
+    ],
+)
 def test_files_without_tensors_are_refused(tmp_path: Path, content: Any) -> None:
     torch.save(content, tmp_path / "a.pth")
-    with pytest.raises(CheckpointError, match=r"expected a state dict|other values in (epoch|b)\b"):
+    with pytest.raises(CheckpointError, match=r"expected a state dict|other values in (epoch|b|1)\b"):
         read_state(tmp_path / "a.pth")
 
 

@@ -131,11 +131,15 @@ def test_every_misfit_is_named_and_nothing_is_written(golden: Path, tmp_path: Pa
     del wrong["student.blocks.1.mlp.fc2.bias"], wrong["student.norm.weight"]
     wrong["student.extra"] = torch.zeros(1)
     wrong["lm_head.bias"] = torch.zeros(3)
+    wrong["student.cls_token"] = wrong["student.cls_token"] * torch.nan
+    wrong["student.mask_token"] = wrong["student.mask_token"].int()
     with pytest.raises(LabramError) as error:
         import_weights(official_file(tmp_path / "wrong.pth", wrong), tmp_path / "model")
     for named in ("missing student.blocks.1.mlp.fc2.bias", "missing student.norm.weight", "unexpected student.extra"):
         assert named in str(error.value)
     assert "lm_head.bias: expected (64,), found (3,)" in str(error.value)
+    assert "student.cls_token: expected finite numbers, found others" in str(error.value)
+    assert "student.mask_token: expected floating-point numbers, found torch.int32" in str(error.value)
     assert not (tmp_path / "model").exists()
 
     import_weights(official_file(tmp_path / "right.pth", state), tmp_path / "model")
@@ -179,6 +183,8 @@ def test_official_files_in_every_command(golden: Path, tmp_path: Path, make_stor
 
     two = {"head.weight": torch.stack([torch.zeros(100), torch.ones(100)]), "head.bias": torch.zeros(2)}
     softmax = official_file(tmp_path / "softmax.pth", states["finetune"] | two)  # the same, with an output for each
+    with pytest.raises(LabramError, match=rf"the model in {files['tokenizer']}: .* found vqnsp"):
+        finetune(FinetuneOptions(store, task, tmp_path / "wrong", checkpoint=files["tokenizer"], **steps))
     scored = evaluate(store, task, files["finetune"], split="test", device="cpu")
     assert evaluate(store, task, softmax, split="test", device="cpu")["scores"] == scored["scores"]
     assert scored["classes"] == ["slow", "fast"]

@@ -66,6 +66,7 @@ def load_official(model: nn.Module, state: Mapping[str, Tensor], names: Official
         for name in expected
         if name in state and _official_form(name, expected[name]).shape != state[name].shape
     ]
+    problems += [f"{name}: {wrong}" for name in own if name in state and (wrong := _wrong_values(state[name]))]
     if problems:
         raise OfficialStateError(
             f"official state for {type(model).__name__}: expected its {len(expected)} tensors, found "
@@ -121,6 +122,12 @@ def shape_of(state: Mapping[str, Tensor], name: str) -> Size:
     if name not in state:
         raise OfficialStateError(f"official state: expected a tensor {name}, found none. Pass the official state dict.")
     return state[name].shape
+
+
+def _wrong_values(tensor: Tensor) -> str | None:
+    if not tensor.is_floating_point():
+        return f"expected floating-point numbers, found {tensor.dtype}"
+    return None if tensor.isfinite().all() else "expected finite numbers, found others"
 
 
 def _renamed(name: str, renames: tuple[tuple[str, str], ...]) -> str:

@@ -34,10 +34,11 @@ def read_state(path: Path) -> dict[str, Tensor]:
     if isinstance(content, Mapping):
         content = next((content[entry] for entry in ENTRIES if isinstance(content.get(entry), Mapping)), content)
     if not isinstance(content, Mapping) or not content:
+        found = "an empty one" if isinstance(content, Mapping) else type(content).__name__
         raise CheckpointError(
-            f"Cannot read {path}: expected a state dict, found {type(content).__name__}. Give a checkpoint of a model."
+            f"Cannot read {path}: expected a state dict, found {found}. Give a checkpoint of a model."
         )
-    if other := [str(name) for name, value in content.items() if not isinstance(value, Tensor)]:
+    if other := [str(name) for name, value in content.items() if not isinstance(name, str) or not _is_plain(value)]:
         raise CheckpointError(
             f"Cannot read {path}: expected tensors alone or below one of {', '.join(ENTRIES)}, found other values in "
             f"{', '.join(other)}. Give a checkpoint of a model."
@@ -60,6 +61,11 @@ def write_state(path: Path, state: Mapping[str, Tensor]) -> None:
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def _is_plain(value: object) -> bool:
+    """Whether a value is a tensor with its numbers in memory: not sparse, not of the device `meta`."""
+    return isinstance(value, Tensor) and value.layout == torch.strided and value.device.type == "cpu"
 
 
 def _read_torch(path: Path) -> Any:

@@ -91,7 +91,10 @@ def model_folder(path: Path) -> Iterator[Path]:
     with TemporaryDirectory(prefix="labram-") as folder:
         with torch.random.fork_rng(devices=[]):  # a file must leave the random numbers as a directory would
             import_weights(path, Path(folder))
-        yield Path(folder)
+        try:
+            yield Path(folder)
+        except LabramError as error:  # of another kind of model, say: the folder is none that the user knows
+            raise LabramError(str(error).replace(folder, str(path))) from error
 
 
 def _official_state(folder: Path, kind: str) -> dict[str, Tensor]:
