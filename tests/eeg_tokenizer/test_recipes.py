@@ -43,7 +43,7 @@ def test_fields_are_changed_by_json_or_words() -> None:
 def test_all_mistakes_are_named_at_once() -> None:
     wrong = [
         *("revive=3", "colour=red", "lr", "lr=0", "epochs=1.5", "phase=round", "mean_start=1"),
-        *("betas=[0.9]", "betas=[0.9, 2]", "revive_after=never"),
+        *("betas=[0.9]", "betas=[0.9, 1]", "revive_after=never", "weight_decay=1e999"),
     ]
     with pytest.raises(RunError) as caught:
         change(IMPROVED, wrong)
@@ -56,7 +56,8 @@ def test_all_mistakes_are_named_at_once() -> None:
         "phase: expected angle or circular, found 'round'",
         "mean_start: expected true or false, found '1'",
         "betas: expected a list of 2, found '[0.9]'",
-        "betas: expected a number from 0 to 1, found '[0.9, 2]'",
+        "betas: expected a number from 0 to 0.999999, found '[0.9, 1]'",
+        "weight_decay: expected at least 0, found '1e999'",
         "revive_after: expected a whole number or null, found 'never'",
     ):
         assert part in str(caught.value)

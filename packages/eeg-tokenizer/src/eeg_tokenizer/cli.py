@@ -22,6 +22,7 @@ from eeg_tokenizer.options import (
     Device,
     Keep,
     LoaderWorkers,
+    Lr,
     Precision,
     Recompute,
     Resume,
@@ -67,7 +68,7 @@ def train(
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Windows of a step, over all processes.  [default: 128 a GPU, else 32]")
     ] = None,
-    lr: Annotated[float | None, typer.Option(min=1e-9, help="Highest learning rate.  [default: the recipe's]")] = None,
+    lr: Lr = None,
     recipe: Annotated[str, typer.Option(help="improved or paper (docs/training.md).")] = "improved",
     changes: Annotated[
         list[str] | None, typer.Option("--set", help="Change a field of the recipe, as in --set revive_after=null.")

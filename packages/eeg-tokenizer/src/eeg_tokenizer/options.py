@@ -13,6 +13,7 @@ Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in th
 AllowInexact = Annotated[
     bool, typer.Option("--allow-inexact", help="Resume though store, machine, processes or options have changed.")
 ]
+Lr = Annotated[float | None, typer.Option(min=1e-9, max=1e9, help="Highest learning rate.  [default: the recipe's]")]
 Accumulate = Annotated[
     int, typer.Option(min=1, help="Parts in which a process takes its share of a batch; less memory, same result.")
 ]

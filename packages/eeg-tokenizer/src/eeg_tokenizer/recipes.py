@@ -19,7 +19,8 @@ from eeg_tokenizer.run import RunError
 Share = Annotated[float, 0.0, 1.0]
 Positive = Annotated[float, 1e-12, math.inf]
 Whole = Annotated[int, 1, math.inf]
-Betas = tuple[Share, Share]
+Beta = Annotated[float, 0.0, 0.999999]  # AdamW divides by 1 - beta
+Betas = tuple[Beta, Beta]
 
 DECAY_PER_LR = 200  # 1 - decay of the codebook for each unit of the rate: the paper's 0.99 at 5e-5
 LEAST_DECAY = 0.5
@@ -188,8 +189,8 @@ def _read(value: Any, kind: Any) -> Any:
     if origin is Annotated:
         base, low, high = inner
         number = _read(value, base)
-        if not low <= number <= high:
-            raise ValueError(f"a number from {low:g} to {high:g}" if high < math.inf else f"at least {low:g}")
+        if not low <= number <= high or number == math.inf:
+            raise ValueError(f"a number from {low:g} to {high:.6g}" if high < math.inf else f"at least {low:g}")
         return number
     if origin is Literal:
         if value not in inner or isinstance(value, bool):
