@@ -7,10 +7,13 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from eeg_store import Store
+from eeg_tokenizer.checkpoint import CheckpointError
 from eeg_tokenizer.examples import load_examples, save_examples
+from eeg_tokenizer.figures import draw_codes
 from eeg_tokenizer.loader import StoredWindows
 from eeg_tokenizer.page import write_page
 from eeg_tokenizer.run import RunError
@@ -107,6 +110,11 @@ def test_the_most_used_codes_are_counted_and_averaged(mixed_store: Store, tmp_pa
     assert shown["waveforms"][0].numpy() == pytest.approx(torch.cat(scaled).mean(0).numpy(), abs=1e-5)
 
 
+def test_codes_of_flat_signals_are_drawn() -> None:
+    flat = np.zeros((1, 200))
+    assert draw_codes(np.array([3]), np.ones(1), flat, np.zeros((1, 101)), flat[None])
+
+
 def test_runs_are_found_and_compared(trained: Path) -> None:
     runs = find_runs([trained])
     assert [run.path.name for run in runs] == ["<b>one", "two"]
@@ -139,6 +147,8 @@ def test_half_written_damaged_and_running_runs_are_told_from_others(trained: Pat
     copy("half a line", metrics=(trained / "two" / "metrics.jsonl").read_text()[:-20])
     copy("a broken line", metrics='{"step": 1, "loss": 2.0}\n{"st\n{"step": 3, "loss": 1.0}\n')
     copy("a list", run="[]")
+    copy("no object a line", metrics="[1, 2]\n")
+    copy("no number", metrics='{"step": "three"}\n')
     copy("another shape", run='{"sessions": [3], "state": "running"}')
     record["sessions"][-1]["updated"] = "2020-01-01T00:00:00+00:00"
     copy("killed", run=json.dumps(record))
@@ -151,7 +161,9 @@ def test_half_written_damaged_and_running_runs_are_told_from_others(trained: Pat
     assert runs["running"].state == "running"
     healthy = {"half a line", "killed", "running"}
     assert {name for name, run in runs.items() if not run.problems} == healthy
-    assert len(runs) == 8
+    assert len(runs) == 10
+    with pytest.raises(CheckpointError, match=r"metrics\.jsonl: expected a JSON object a line"):
+        write_page(tmp_path / "no object a line")
 
 
 def test_folders_without_runs_are_refused(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -19,6 +20,7 @@ import torch
 from eeg_store import Store
 from eeg_tokenizer import checkpoint
 from eeg_tokenizer.batch_plan import BatchOptions
+from eeg_tokenizer.checkpoint import CheckpointError
 from eeg_tokenizer.encode import load_tokenizer
 from eeg_tokenizer.loader import StoredWindows
 from eeg_tokenizer.meter import TIMED
@@ -124,6 +126,19 @@ def test_a_run_goes_on_with_its_own_recipe_only(mixed_store: Store, tmp_path: Pa
     assert recorded["recipe"]["phase_power"] == 0.5
     with pytest.raises(RunError, match=r"--set phase_power expected 0\.5, found 1\.0"):
         train_tokenizer(small(mixed_store, tmp_path, steps=1, resume=True))
+
+
+def test_a_resumption_that_cannot_be_says_what_to_do(mixed_store: Store, tmp_path: Path) -> None:
+    train_tokenizer(small(mixed_store, tmp_path, steps=2))
+    with pytest.raises(RunError, match="expected --steps of at least the 2 that it has done, found 1"):
+        train_tokenizer(small(mixed_store, tmp_path, steps=1, resume=True, allow_inexact=True))
+    last = checkpoint.latest_step(tmp_path)
+    assert last is not None
+    (last / "model.safetensors").write_bytes(b"")
+    with pytest.raises(CheckpointError, match=rf"model\.safetensors: .* Remove {last} to go on"):
+        train_tokenizer(small(mixed_store, tmp_path, steps=2, resume=True))
+    shutil.rmtree(last)
+    assert train_tokenizer(small(mixed_store, tmp_path, steps=2, resume=True)).summary["steps"] == 2
 
 
 def test_a_short_run_keeps_many_codes_in_use(make_store: Callable[..., Store], tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from eeg_tokenizer.train import TrainOptions, train_tokenizer
+from labram_model import reports
 from labram_model.cli import app
 from typer.testing import CliRunner, Result
 
@@ -168,3 +169,8 @@ def test_help_tells_the_defaults() -> None:
     ):
         assert default in text
     assert "Exit codes: 0 done" in run("--help").stdout
+
+
+def test_a_run_whose_steps_were_all_skipped_is_reported() -> None:
+    summary = {"stopped_by": None, "output": "run", "size": "tiny", "parameters": 5, "steps": 3, "loss": None}
+    assert "loss unknown" in reports.pretrained({**summary, "n_codes": 4, "codes": "on line", "held_out": None})

@@ -216,8 +216,7 @@ def load_step(folder: Path, model: nn.Module, optimizer: Optimizer) -> Progresse
         return Progressed(**json.loads((folder / _STATE).read_bytes()))
     except (OSError, ValueError, TypeError) as error:
         raise CheckpointError(
-            f"Cannot read {folder / _STATE}: expected the step that the checkpoint is of, found {error}. "
-            f"Remove {folder} to go on from the checkpoint before."
+            f"Cannot read {folder / _STATE}: expected the step that the checkpoint is of, found {error}."
         ) from error
 
 

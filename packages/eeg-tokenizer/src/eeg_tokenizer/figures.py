@@ -102,7 +102,9 @@ def draw_codes(codes: NDArray[np.int64], share: Array, waveforms: Array, spectra
     )
     time_s, hz = np.arange(waveforms.shape[1]) / SFREQ_HZ, np.arange(1, HIGHEST_HZ + 1)
     lowest, highest = np.nanpercentile(patches, [1, 99])
-    loudest = spectra[:, hz].max() * 1.3
+    if lowest == highest:  # of flat signals
+        lowest, highest = lowest - 1, highest + 1
+    loudest = spectra[:, hz].max() * 1.3 or 1.0
     for index, code in enumerate(codes.tolist()):
         wave = figure.add_subplot(rows, 2 * columns, 2 * index + 1)
         wave.plot(time_s, patches[index].T, color="0.75", linewidth=0.5)

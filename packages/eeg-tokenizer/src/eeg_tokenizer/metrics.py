@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
 
-from eeg_tokenizer.checkpoint import SaveError
+from eeg_tokenizer.checkpoint import CheckpointError, SaveError
 
 
 class MetricsLog:
@@ -57,7 +57,15 @@ def read_metrics(path: Path) -> Iterator[dict[str, Any]]:
     with path.open("rb") as lines:
         for line in lines:
             if line.endswith(b"\n"):
-                yield json.loads(line)
+                try:
+                    record = json.loads(line)
+                    if not isinstance(record, dict):
+                        raise ValueError("another value")
+                except ValueError as error:
+                    raise CheckpointError(
+                        f"Cannot read {path}: expected a JSON object a line, found {error}."
+                    ) from error
+                yield record
 
 
 def last_record(path: Path) -> dict[str, Any]:

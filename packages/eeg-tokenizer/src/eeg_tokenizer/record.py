@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from eeg_tokenizer.checkpoint import CheckpointError
 from eeg_tokenizer.machine import describe_machine, git_commit, peak_flops, versions
 from eeg_tokenizer.meter import Meter, Totals
 
@@ -154,14 +155,20 @@ def read_run(run: Path) -> dict[str, Any]:
     """Return `run.json` of a run; nothing where there is none.
 
     Raises:
-        ValueError: the file is damaged.
+        CheckpointError: the file is damaged.
     """
     path = run / RUN_FILE
     if not path.is_file():
         return {}
-    document = json.loads(path.read_bytes())
-    if not isinstance(document, dict) or not isinstance(document.get("sessions"), list):
-        raise ValueError(f"Cannot read {path}: expected an object with sessions, found something else.")
+    try:
+        document = json.loads(path.read_bytes())
+        if not isinstance(document, dict) or not isinstance(document.get("sessions"), list):
+            raise ValueError("something else")
+    except ValueError as error:
+        raise CheckpointError(
+            f"Cannot read {path}: expected a JSON object with sessions, found {error}. "
+            "Remove it to go on without the record of earlier sessions."
+        ) from error
     return document
 
 

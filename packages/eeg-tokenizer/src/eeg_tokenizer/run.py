@@ -114,6 +114,11 @@ def start_run(
         )
     last = checkpoint.latest_step(run)
     step = 0 if last is None else int(last.name.removeprefix("step-"))
+    if step > config["options"].get("steps", step):
+        raise RunError(
+            f"Cannot resume the run in {run}: expected --steps of at least the {step} that it has done, found "
+            f"{config['options']['steps']}. Ask for more, or give another --output."
+        )
     logger.warning("Going on with %s after step %d, but not exactly: %s.", run, step, "; ".join(found))
     config = {**config, "inexact": [*past, {"after_step": step, "differences": found}]}
     _save(run, config, recordings)

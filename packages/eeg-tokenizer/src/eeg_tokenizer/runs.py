@@ -8,13 +8,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from eeg_tokenizer import checkpoint
 from eeg_tokenizer.checkpoint import CheckpointError
 from eeg_tokenizer.metrics import last_record
 from eeg_tokenizer.record import RUN_FILE, RUNNING, read_run
 from eeg_tokenizer.run import RunError
+
+V = TypeVar("V")
 
 _STALE_AFTER_S = 300  # a running session writes every half minute, but for one long step
 _MARKS = {RUN_FILE, "metrics.jsonl", "checkpoints"}
@@ -79,10 +81,10 @@ def read(path: Path) -> Run:
     try:
         return Run(
             path=path,
-            kind=config.get("model", record.get("model")),
+            kind=_of_type(str, config.get("model", record.get("model"))),
             state=_state(record),
-            step=last.get("step", record.get("step")),
-            steps=record.get("steps", config.get("options", {}).get("steps")),
+            step=_of_type(int, last.get("step", record.get("step"))),
+            steps=_of_type(int, record.get("steps", config.get("options", {}).get("steps"))),
             options={
                 **flat({**record.get("options", {}), **config.get("options", {})}),
                 **flat({name: config.get(name) or {} for name in ("recipe", "data")}),
@@ -120,6 +122,17 @@ def _runs_beneath(folder: Path) -> Iterator[Path]:
         inside[:] = sorted(name for name in inside if name not in _INSIDE and not name.endswith(".zarr"))
 
 
+def _of_type(kind: type[V], value: Any) -> V | None:
+    """Return a value that is of this type, or null.
+
+    Raises:
+        TypeError: it is of another.
+    """
+    if value is not None and not isinstance(value, kind):
+        raise TypeError(f"expected {kind.__name__}, found {value!r:.80}")
+    return value
+
+
 def _rank(kind: str | None) -> int:
     order = ("vqnsp", "masked", "classifier", "regressor")
     return order.index(kind) if kind in order else len(order)
@@ -144,7 +157,7 @@ def _result(path: Path) -> dict[str, Any]:
 def _tried(problems: list[str], read_file: Any) -> dict[str, Any]:
     try:
         found: dict[str, Any] = read_file()
-    except (CheckpointError, ValueError, KeyError, OSError) as error:
+    except (CheckpointError, ValueError, KeyError, TypeError, OSError) as error:
         problems.append(str(error) if str(error) else type(error).__name__)
         return {}
     return found

@@ -260,7 +260,10 @@ def _resume(model: nn.Module, optimizer: Optimizer, run: Path, plan: Plan, place
     if name is None:
         return Progressed(0)
     last = run / "checkpoints" / name
-    done = checkpoint.load_step(last, model, optimizer)
+    try:
+        done = checkpoint.load_step(last, model, optimizer)
+    except CheckpointError as error:
+        raise CheckpointError(f"{error} Remove {last} to go on from the checkpoint before.") from error
     if place.writes:
         checkpoint.publish(run, last)  # a kill may have come between the two
         logger.info("Going on with %s after step %d of %d.", run, done.step, plan.steps)

@@ -25,7 +25,7 @@ def list_runs(folders: Sequence[Path], *, compare: bool, html: bool) -> dict[str
         for run in found:
             try:
                 pages.append(str(write_page(run.path)))
-            except ValueError as error:  # CheckpointError is one, too
+            except (AttributeError, TypeError, KeyError, ValueError) as error:  # CheckpointError is one, too
                 run.problems.append(f"no page: {error}")
     return {
         "runs": [run.as_json() for run in found],

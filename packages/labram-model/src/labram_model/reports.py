@@ -25,7 +25,7 @@ def pretrained(summary: Mapping[str, Any]) -> str:
         return f"Stopped by {summary['stopped_by']} in {summary['output']}; go on with --resume."
     lines = [
         f"Pre-trained model in {summary['output']}: {summary['size']}, {summary['parameters']:,} parameters, "
-        f"{summary['steps']} steps, loss {summary['loss']:.4f}; {summary['n_codes']} codes {summary['codes']}."
+        f"{summary['steps']} steps, loss {_loss(summary['loss'])}; {summary['n_codes']} codes {summary['codes']}."
     ]
     held_out = summary["held_out"]
     if held_out:
@@ -34,6 +34,10 @@ def pretrained(summary: Mapping[str, Any]) -> str:
             f"always the most frequent code {held_out['most_frequent']:.2%}); {held_out['codes_in_use']} codes in use."
         )
     return "\n".join(lines)
+
+
+def _loss(loss: float | None) -> str:
+    return "unknown, as no step counted" if loss is None else f"{loss:.4f}"
 
 
 def finetuned(result: Mapping[str, Any]) -> str:
