@@ -85,6 +85,12 @@ def pretrain(
             "there are none, a tokenizer is trained first]"
         ),
     ] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            help="Pre-trained model to go on from: a directory, or an official .pth.  [default: random weights]"
+        ),
+    ] = None,
     size: Size = None,
     steps: Annotated[
         int | None,
@@ -124,6 +130,7 @@ def pretrain(
         store=store,
         output=output,
         tokenizer=tokenizer,
+        checkpoint=checkpoint,
         size=size,
         steps=steps,
         batch_size=batch_size,

@@ -13,6 +13,7 @@ from eeg_store import Store
 from eeg_tokenizer import checkpoint
 from eeg_tokenizer.batch_plan import DEFAULT, BatchOptions, BatchPlan, choose_batch_size, plan_batches
 from eeg_tokenizer.batches import Batch
+from eeg_tokenizer.checkpoint import KEPT
 from eeg_tokenizer.compute import choose_compute
 from eeg_tokenizer.distributed import Place, from_first, join
 from eeg_tokenizer.encode import load_tokenizer
@@ -30,12 +31,13 @@ from eeg_tokenizer.windows import Windows, data_digest, hold_out
 from torch import Tensor, nn
 
 from labram_model import models
+from labram_model.beginning import choose_beginning
 from labram_model.code_source import CodeSource, choose_codes, encoded_sets
 from labram_model.errors import LabramError
 from labram_model.masked import MaskedModel
 from labram_model.masked_scores import evaluation, spread
 from labram_model.masks import random_mask
-from labram_model.recipes import PretrainRecipe, pretrain_recipe
+from labram_model.recipes import PretrainRecipe
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +54,8 @@ class PretrainOptions:
     Attributes:
         output: directory of the run; a tokenizer that is trained first goes into `tokenizer` in it.
         tokenizer: directory of a trained tokenizer; None for the codes in the store, or a tokenizer trained first.
-        size: a key of `SIZES`; None is "base" on a GPU and "tiny" on a CPU.
+        checkpoint: a pre-trained model to go on from, as a directory or an official file; None for random weights.
+        size: of random weights, a key of `SIZES`; None is "base" on a GPU and "tiny" on a CPU.
         steps: of the pre-training, and as many again of a tokenizer that is trained first; None for all epochs.
         batch_size: windows of a step over all processes, also of the tokenizer's; None is 512 on GPUs (the tokenizer's
             128 for each) and 32 for each process on CPUs.
@@ -69,6 +72,7 @@ class PretrainOptions:
     store: Path
     output: Path
     tokenizer: Path | None = None
+    checkpoint: Path | None = None
     size: str | None = None
     steps: int | None = None
     batch_size: int | None = None
@@ -83,7 +87,7 @@ class PretrainOptions:
     changes: tuple[str, ...] = ()
     allow_inexact: bool = False
     accumulate: int = 1
-    keep: int = checkpoint.KEPT
+    keep: int = KEPT
     shard: bool | None = None
     batches: BatchOptions = DEFAULT
 
@@ -105,8 +109,8 @@ def pretrain(options: PretrainOptions) -> tuple[dict[str, Any], int]:
             resume=options.resume,
             allow_inexact=options.allow_inexact,
         )
-        size, backbone = models.backbone_config(options.size, place.device)
-        recipe = pretrain_recipe(options.recipe, size, options.changes)
+        begun = choose_beginning(options.checkpoint, options.size, place.device)
+        size, recipe = begun.size, begun.recipe(options.recipe, options.changes)
         if options.lr is not None:
             recipe = replace(recipe, lr=options.lr)
         folder, trained = options.tokenizer, TrainResult({}, 0)
@@ -119,8 +123,7 @@ def pretrain(options: PretrainOptions) -> tuple[dict[str, Any], int]:
         codes = choose_codes(store, folder, place.device, stride_seconds=recipe.stride_s, where=options.batches.where)
         training, held_out = hold_out(codes.windows, share=HELD_OUT_SHARE, seed=options.seed)
         torch.manual_seed(options.seed)
-        backbone = replace(backbone, cls_position=recipe.cls_position, quick_start=recipe.quick_start)
-        model = MaskedModel(backbone, codes.n_codes).to(place.device)
+        model = begun.make_model(recipe, codes).to(place.device)
         model.passes = 2 if recipe.symmetric else 1
         compute = choose_compute(
             options.precision, compiled=options.compiled, recompute=options.recompute, device=place.device
@@ -141,7 +144,7 @@ def pretrain(options: PretrainOptions) -> tuple[dict[str, Any], int]:
             "data": {"store_digest": data_digest(used), "codes": codes.origin},
             "place": place_of(place, accumulate=plan.accumulate, sharded=sharded),
         }
-        document["options"] |= compute.recorded()
+        document["options"] |= compute.recorded() | ({"checkpoint": begun.content_hash} if begun.model else {})
         if place.writes:
             document = start_run(
                 options.output,
