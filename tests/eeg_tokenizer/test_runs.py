@@ -15,6 +15,7 @@ from eeg_tokenizer.checkpoint import CheckpointError
 from eeg_tokenizer.examples import load_examples, save_examples
 from eeg_tokenizer.figures import draw_codes
 from eeg_tokenizer.loader import StoredWindows
+from eeg_tokenizer.metrics import MetricsLog
 from eeg_tokenizer.page import write_page
 from eeg_tokenizer.run import RunError
 from eeg_tokenizer.runs import differing_options, find_runs, shared_numbers
@@ -162,8 +163,11 @@ def test_half_written_damaged_and_running_runs_are_told_from_others(trained: Pat
     healthy = {"half a line", "killed", "running"}
     assert {name for name, run in runs.items() if not run.problems} == healthy
     assert len(runs) == 10
-    with pytest.raises(CheckpointError, match=r"metrics\.jsonl: expected a JSON object a line"):
-        write_page(tmp_path / "no object a line")
+    damaged = tmp_path / "no object a line"
+    with pytest.raises(CheckpointError, match=r"expected a JSON object with a step in each line, found \[1, 2\]"):
+        write_page(damaged)
+    with pytest.raises(CheckpointError, match="or remove it to go on without the curves so far"):
+        MetricsLog(damaged / "metrics.jsonl", last_step=3)
 
 
 def test_folders_without_runs_are_refused(tmp_path: Path) -> None:

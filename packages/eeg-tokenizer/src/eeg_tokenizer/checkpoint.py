@@ -78,7 +78,9 @@ def load_config(folder: Path) -> dict[str, Any]:
     """
     path = folder / _CONFIG
     if not path.is_file():
-        raise CheckpointError(f"No model in {folder}: expected a file {_CONFIG}, found none.")
+        raise CheckpointError(
+            f"No model in {folder}: expected a file {_CONFIG}, found none. Give the directory of a trained model."
+        )
     try:
         config = json.loads(path.read_bytes())
     except ValueError as error:

@@ -57,15 +57,20 @@ def read_metrics(path: Path) -> Iterator[dict[str, Any]]:
     with path.open("rb") as lines:
         for line in lines:
             if line.endswith(b"\n"):
-                try:
-                    record = json.loads(line)
-                    if not isinstance(record, dict):
-                        raise ValueError("another value")
-                except ValueError as error:
-                    raise CheckpointError(
-                        f"Cannot read {path}: expected a JSON object a line, found {error}."
-                    ) from error
-                yield record
+                yield _record(line, path)
+
+
+def _record(line: bytes, path: Path) -> dict[str, Any]:
+    try:
+        record = json.loads(line)
+    except ValueError as error:
+        record = error
+    if not isinstance(record, dict) or not isinstance(record.get("step"), int):
+        raise CheckpointError(
+            f"Cannot read {path}: expected a JSON object with a step in each line, found {record!r:.80}. Restore it "
+            "from a copy, or remove it to go on without the curves so far."
+        )
+    return record
 
 
 def last_record(path: Path) -> dict[str, Any]:
@@ -87,7 +92,7 @@ def _bytes_until(path: Path, last_step: int) -> int:
     n_bytes = 0
     with path.open("rb") as lines:
         for line in lines:
-            if not line.endswith(b"\n") or json.loads(line)["step"] > last_step:
+            if not line.endswith(b"\n") or _record(line, path)["step"] > last_step:
                 break
             n_bytes += len(line)
     return n_bytes
