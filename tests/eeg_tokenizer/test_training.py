@@ -18,6 +18,7 @@ from eeg_tokenizer.distributed import Place
 from eeg_tokenizer.meter import TIMED
 from eeg_tokenizer.metrics import last_record, read_metrics
 from eeg_tokenizer.plots import draw_curves, read_curves
+from eeg_tokenizer.run import RunError, only_writer
 from eeg_tokenizer.schedule import adamw, learning_rate
 from eeg_tokenizer.step import Objective, Shares, StepLoss
 from eeg_tokenizer.training import Outcome, Plan, TrainingError, fit
@@ -220,6 +221,20 @@ def poisoned(steps: range, broken: str, healthy: Loss = loss_of) -> Loss:
         return replace(good, loss=bad, parts={**good.parts, "error": bad})
 
     return loss
+
+
+@pytest.mark.usefixtures("without_curves")
+def test_two_trainings_do_not_write_one_run(tmp_path: Path) -> None:
+    train(tmp_path, replace(PLAN, steps=12, checkpoint_every=5), stop_at(5, signal.SIGTERM))
+    before = records(tmp_path)
+    with only_writer(tmp_path, Place(torch.device("cpu"))):
+        with pytest.raises(RunError, match="expected no other process that does, found one"):
+            train(tmp_path)
+        with only_writer(tmp_path, Place(torch.device("cpu"), rank=1, world_size=2)):
+            pass  # the others of one training write nothing
+    assert records(tmp_path) == before
+    train(tmp_path)
+    assert len(records(tmp_path)) == 12
 
 
 @pytest.mark.usefixtures("without_curves")

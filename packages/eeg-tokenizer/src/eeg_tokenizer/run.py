@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import logging
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 _MARKS = ("config.json", "model.safetensors", "metrics.jsonl", "checkpoints")
 _RECORDINGS = "recordings.json"
+_LOCK = ".lock"
 _LABELS = {"options": "--", "recipe": "--set ", "data": "", "place": ""}
 _OF_THE_WEIGHTS = {"size", "codes", "code_dim", "tokenizer", "checkpoint"}  # options without which they mean nothing
 _SHOWN = 3  # recordings named in a message
@@ -123,6 +126,30 @@ def start_run(
     config = {**config, "inexact": [*past, {"after_step": step, "differences": found}]}
     _save(run, config, recordings)
     return config
+
+
+@contextmanager
+def only_writer(run: Path, place: Place) -> Iterator[None]:
+    """Hold the lock of a run while this process writes it; the system frees the lock of one that dies.
+
+    Two jobs with one --output, as where a batch system has begun a job anew whose processes still live, would write
+    over each other's checkpoints.
+
+    Raises:
+        RunError: another process holds it.
+    """
+    if not place.writes:
+        yield
+        return
+    with (run / _LOCK).open("ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunError(
+                f"Cannot train in {run}: expected no other process that does, found one. Wait for its end or stop it, "
+                "and give --resume."
+            ) from None
+        yield
 
 
 def _save(run: Path, config: Mapping[str, Any], recordings: Mapping[str, str]) -> None:

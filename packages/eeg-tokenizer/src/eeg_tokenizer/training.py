@@ -25,6 +25,7 @@ from eeg_tokenizer.metrics import MetricsLog, last_record
 from eeg_tokenizer.plots import draw_curves
 from eeg_tokenizer.progress import Progress
 from eeg_tokenizer.record import DONE, RunRecord
+from eeg_tokenizer.run import only_writer
 from eeg_tokenizer.schedule import learning_rate, set_learning_rate
 from eeg_tokenizer.sharding import is_sharded
 from eeg_tokenizer.step import BatchT, Objective, Taken, take_step
@@ -119,59 +120,63 @@ def fit(
         options: what the run was asked for, for `run.json`.
 
     Raises:
+        RunError: another process trains there.
         TrainingError: more than `plan.most_skipped` steps in a row were not finite. The last checkpoint stays.
         OSError: a file of the run could not be written (`SaveError`). The last checkpoint stays.
         CheckpointError: the last checkpoint is damaged.
     """
-    done = _resume(model, optimizer, run, plan, place)
-    trained = _for_all_ranks(model, place)
-    writer = _Writer(model, optimizer, evaluate=evaluate, plan=plan, place=place, run=run, config=config)
-    first, path = done.step, run / "metrics.jsonl"
-    meter: Meter[BatchT] = Meter(place, getattr(model, "training_flops", None))
-    asked = {**(options or {}), **asdict(plan)}
-    with (
-        stop_on_signal() as stop,
-        MetricsLog(path, last_step=first, silent=not place.writes) as log,
-        Progress("training", plan.steps, done=first, unit="step", silent=not place.writes) as progress,
-        RunRecord(run, meter, options=asked, config=config, step=first, steps=plan.steps) as note,
-        closing(meter.batches(_on_the_way(batches(first, plan.steps), place))) as stream,
-    ):
-        for step, batch in enumerate(stream, start=first + 1):
-            lr = _set_rate(optimizer, plan, step)
-            taken = take_step(
-                trained,
-                optimizer,
-                batch,
-                objective,
-                step=step,
-                seed=plan.seed,
-                accumulate=plan.accumulate,
-                clip_grad=plan.clip_grad,
-                stop=stop,
-                place=place,
-            )
-            done = _after(done, taken)
-            record = _record(done, taken, lr) | meter.step_done(batch, taken.shapes)
-            if step == 1:
-                record |= dict(first_record or {})
-            scheduled = step % plan.checkpoint_every == 0 or step == plan.steps
-            if scheduled and (scores := writer.evaluate()):
-                record["held_out"] = scores
-            log.write(record)
-            if done.in_a_row > plan.most_skipped:
-                raise TrainingError(_astray(done, taken))
-            if scheduled or taken.stop:
-                writer.save(done, record.get("held_out"))
-            note.advance(step, saved=scheduled or taken.stop)
-            progress.advance(note=f"skipped, {done.skipped} so far" if taken.not_finite else f"loss {taken.loss:.4g}")
-            if taken.stop:
-                break
-        stopped = f"stopped by {stop.signal.name if stop.signal else 'another process'}"
-        note.end(DONE if done.step == plan.steps else stopped)
-    if place.writes and done.step > first:
-        draw_curves(path, run / "curves.png")
-    wait_for_all(place)  # whoever goes on from here may read what the first process wrote
-    return Outcome(done.step, last_record(path) if place.writes else {}, stop.signal)
+    with only_writer(run, place):
+        done = _resume(model, optimizer, run, plan, place)
+        trained = _for_all_ranks(model, place)
+        writer = _Writer(model, optimizer, evaluate=evaluate, plan=plan, place=place, run=run, config=config)
+        first, path = done.step, run / "metrics.jsonl"
+        meter: Meter[BatchT] = Meter(place, getattr(model, "training_flops", None))
+        asked = {**(options or {}), **asdict(plan)}
+        with (
+            stop_on_signal() as stop,
+            MetricsLog(path, last_step=first, silent=not place.writes) as log,
+            Progress("training", plan.steps, done=first, unit="step", silent=not place.writes) as progress,
+            RunRecord(run, meter, options=asked, config=config, step=first, steps=plan.steps) as note,
+            closing(meter.batches(_on_the_way(batches(first, plan.steps), place))) as stream,
+        ):
+            for step, batch in enumerate(stream, start=first + 1):
+                lr = _set_rate(optimizer, plan, step)
+                taken = take_step(
+                    trained,
+                    optimizer,
+                    batch,
+                    objective,
+                    step=step,
+                    seed=plan.seed,
+                    accumulate=plan.accumulate,
+                    clip_grad=plan.clip_grad,
+                    stop=stop,
+                    place=place,
+                )
+                done = _after(done, taken)
+                record = _record(done, taken, lr) | meter.step_done(batch, taken.shapes)
+                if step == 1:
+                    record |= dict(first_record or {})
+                scheduled = step % plan.checkpoint_every == 0 or step == plan.steps
+                if scheduled and (scores := writer.evaluate()):
+                    record["held_out"] = scores
+                log.write(record)
+                if done.in_a_row > plan.most_skipped:
+                    raise TrainingError(_astray(done, taken))
+                if scheduled or taken.stop:
+                    writer.save(done, record.get("held_out"))
+                note.advance(step, saved=scheduled or taken.stop)
+                progress.advance(
+                    note=f"skipped, {done.skipped} so far" if taken.not_finite else f"loss {taken.loss:.4g}"
+                )
+                if taken.stop:
+                    break
+            stopped = f"stopped by {stop.signal.name if stop.signal else 'another process'}"
+            note.end(DONE if done.step == plan.steps else stopped)
+        if place.writes and done.step > first:
+            draw_curves(path, run / "curves.png")
+        wait_for_all(place)  # whoever goes on from here may read what the first process wrote
+        return Outcome(done.step, last_record(path) if place.writes else {}, stop.signal)
 
 
 class _Writer:
