@@ -127,7 +127,8 @@ def shape_of(state: Mapping[str, Tensor], name: str) -> Size:
 def _wrong_values(tensor: Tensor) -> str | None:
     if not tensor.is_floating_point():
         return f"expected floating-point numbers, found {tensor.dtype}"
-    return None if tensor.isfinite().all() else "expected finite numbers, found others"
+    # Tensors of the device "meta", which stand for a shape, have no values.
+    return None if tensor.is_meta or tensor.isfinite().all() else "expected finite numbers, found others"
 
 
 def _renamed(name: str, renames: tuple[tuple[str, str], ...]) -> str:
