@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 LEAST_S = 300
-BYTES_PER_S = 1_000_000  # a hundredth of what a slow disk and the slowest reader manage
+BYTES_PER_S = 1_000_000  # far below what a shared network drive gives and the reader of text takes
 
 
 @contextmanager
