@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -116,26 +117,14 @@ def _ingest(task: IngestTask) -> int:
     file = open_as(source, task.file.found.path, source.line_freq_hz)
     labels = read_labels(source.labels, task.file.groups, task.file.found.path, source.path, file.recording)
     targets = _targets(task.file, file)
-    n_beyond = n_without = 0
     with writing_store():
         writer = RecordingWriter(task.store, task.slot)
     try:
-        for block in file.blocks:
-            n_beyond += block.n_beyond
-            wanted = None
-            if targets is not None:
-                wanted = targets.at(file.segments[block.segment]["original_onset_s"] + block.first_s, len(block.signal))
-                n_without += int(np.isnan(wanted).all(axis=(1, 2)).sum())
-            with writing_store():
-                writer.append(block.signal, block.quality, wanted)
-            del block  # before the next one is made
-        row = _row(task.file, file, content_hash(task.file.files))
-        if n_beyond:
-            share = n_beyond / (file.n_seconds * len(file.names) * SFREQ_HZ)
-            row["warnings"].append(f"{n_beyond} samples ({share:.1%}) beyond the stored range were set to its limit")
-        if n_without:
-            row["warnings"].append(f"{n_without} of {file.n_seconds} seconds have no targets")
-        row["warnings"] += labels.warnings
+        with ThreadPoolExecutor(1) as hashing:  # beside the signal: the files are read twice, but waited for once
+            digest = hashing.submit(content_hash, task.file.files)
+            warnings = _write_blocks(file, targets, writer)
+        row = _row(task.file, file, digest.result())
+        row["warnings"] += [*warnings, *labels.warnings]
         if fingerprint(task.file.files) != task.file.fingerprint:
             raise IngestError("The file changed while it was read: expected one content, found two. Build again.")
         annotations = rename_annotations(source.labels, task.file.groups, file.events)
@@ -146,6 +135,27 @@ def _ingest(task: IngestTask) -> int:
         with writing_store():
             writer.discard()
     return task.slot.n_seconds
+
+
+def _write_blocks(file: HarmonizedFile, targets: Targets | None, writer: RecordingWriter) -> list[str]:
+    """Append the blocks of a recording, with their targets; what the recording's row should warn of."""
+    n_beyond = n_without = 0
+    for block in file.blocks:
+        n_beyond += block.n_beyond
+        wanted = None
+        if targets is not None:
+            wanted = targets.at(file.segments[block.segment]["original_onset_s"] + block.first_s, len(block.signal))
+            n_without += int(np.isnan(wanted).all(axis=(1, 2)).sum())
+        with writing_store():
+            writer.append(block.signal, block.quality, wanted)
+        del block  # before the next one is made
+    warnings = []
+    if n_beyond:
+        share = n_beyond / (file.n_seconds * len(file.names) * SFREQ_HZ)
+        warnings.append(f"{n_beyond} samples ({share:.1%}) beyond the stored range were set to its limit")
+    if n_without:
+        warnings.append(f"{n_without} of {file.n_seconds} seconds have no targets")
+    return warnings
 
 
 def _targets(task: FileTask, file: HarmonizedFile) -> Targets | None:
