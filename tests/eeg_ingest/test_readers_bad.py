@@ -87,6 +87,7 @@ def test_sound_file_opens(sound: Path) -> None:
         (b"\x89HDF\r\n\x1a\n" + bytes(400), "MATLAB"),
         (bytes.fromhex("00000064 0000001f 00000014") + bytes(200), "MNE cannot read this fif file"),
         (b"\x1f\x8b" + b"not gzip at all", "found unknown binary data"),
+        (gzip.compress(b"0       and a recording"), "is compressed"),
         (b"Brain Vision Data Exchange Marker File, Version 1.0\r\n", "name the .vhdr file"),
         (b"Brain Vision Data Exchange Header File Version 1.0\n[Common Infos]\nDataFile=gone.eeg\n", "names gone.eeg"),
         (b"Brain Vision Data Exchange Header File Version 1.0\nnothing else\n", "names no DataFile"),

@@ -90,6 +90,33 @@ def test_brainvision_in_latin_1(tmp_path: Path, codepage: str) -> None:
         open_recording(path)
 
 
+@pytest.mark.parametrize(
+    ("data", "markers", "on_disk"),
+    [
+        ("$b.eeg", "$b.vmrk", "x.eeg"),  # the header's own name
+        ("x.eeg", "x.vmrk", "x.EEG"),  # from a system that ignores case
+        (r"raw\x.eeg", r".\x.vmrk", "raw/x.eeg"),
+    ],
+)
+def test_brainvision_names_its_files_in_other_ways(tmp_path: Path, data: str, markers: str, on_disk: str) -> None:
+    path = brainvision(tmp_path, eeg(2))
+    text = path.read_text(encoding="utf-8").replace("DataFile=x.eeg", f"DataFile={data}")
+    path.write_text(text.replace("MarkerFile=x.vmrk", f"MarkerFile={markers}"), encoding="utf-8")
+    (tmp_path / on_disk).parent.mkdir(exist_ok=True)
+    (tmp_path / "x.eeg").rename(tmp_path / on_disk)
+    recording = open_recording(path)
+    np.testing.assert_allclose(recording.read_uv([0], 0, 1000)[0], eeg(2)[0], atol=0.0501)
+    assert "Stimulus/S  7" in [event.label for event in recording.events]
+    assert [Path(file).relative_to(tmp_path) for file in recording.files] == [
+        Path("x.vhdr"),
+        Path(on_disk),
+        Path("x.vmrk"),
+    ]
+    (tmp_path / "x.vmrk").unlink()
+    with pytest.raises(IngestError, match=r"x\.vhdr names x\.vmrk, which is missing\. Fetch it"):
+        open_recording(path)
+
+
 def test_brainvision_that_names_no_markers(tmp_path: Path) -> None:
     path = brainvision(tmp_path, eeg(2))
     path.write_text(path.read_text(encoding="utf-8").replace("MarkerFile=x.vmrk", "MarkerFile="), encoding="utf-8")

@@ -78,6 +78,14 @@ def test_lost_packets_are_breaks(tmp_path: Path) -> None:
     assert recording.warnings == ["gaps in the times: 2, the longest of 0.4 s; the signal is cut there"]
 
 
+@pytest.mark.parametrize(("first", "last"), [(0, 200), (1, 200), (0, 127)])
+def test_a_counter_that_begins_again_elsewhere_loses_nothing(tmp_path: Path, first: int, last: int) -> None:
+    """A Ganglion counts to 200. Three packets are lost all the same."""
+    index = first + (np.arange(1000) + np.repeat([0, 3], [500, 500])) % (last - first + 1)
+    recording = open_recording(openbci(tmp_path / "x.txt", values(4), index))
+    assert [(part.start_sample, round(part.onset_s, 4)) for part in recording.segments] == [(0, 0), (500, 503 / 250)]
+
+
 def test_two_boards_count_by_two_and_a_counter_that_stands_tells_nothing(tmp_path: Path) -> None:
     index = 2 * (np.arange(1000) + np.repeat([0, 3], [600, 400]))
     recording = open_recording(openbci(tmp_path / "x.txt", values(16), index))
@@ -158,18 +166,19 @@ def test_enobio_needs_its_description(tmp_path: Path, n_accelerometer: int) -> N
     ]
     path = tmp_path / "x.easy"
     path.write_text("\n".join(rows) + "\n")
-    with pytest.raises(IngestError, match="found text"):
+    with pytest.raises(IngestError, match=r"x\.info with its rate and names, is missing or incomplete\. Fetch it"):
         open_recording(path)
-    path.with_suffix(".info").write_text(INFO.replace("\tChannel 3: X\n", "").format(total=2))
+    info = path.with_suffix(".INFO" if n_accelerometer else ".info")
+    info.write_text(INFO.replace("\tChannel 3: X\n", "").format(total=2))
     recording = open_recording(path)
-    assert recording_files(path) == (path, path.with_suffix(".info"))
+    assert recording_files(path) == (path, info)
     assert (recording.format, recording.sfreq_hz) == ("enobio", 500)
     choice = choose_channels(recording, rename={}, drop=(), montage=None)
     assert choice.names == ("O1", "OZ")
     np.testing.assert_allclose(recording.read_uv(choice.indices, 0, 1000), nv.T / 1000, rtol=1e-6)
     assert recording.events == (Event(0.1, 0.0, "7"), Event(0.8, 0.0, "7"))
-    path.with_suffix(".info").write_text(INFO.format(total=3))
+    info.write_text(INFO.format(total=3))
     with pytest.raises(
-        IngestError, match=r"x\.info cannot be read: expected the rate, the unit and each channel's name"
+        IngestError, match=r"x\.(info|INFO) cannot be read: expected the rate, the unit and each channel's name"
     ):
         open_recording(path)

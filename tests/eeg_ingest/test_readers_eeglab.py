@@ -9,6 +9,7 @@ import mne
 import numpy as np
 import numpy.typing as npt
 import pytest
+import scipy.io
 from eeg_ingest.readers import detect_format, is_companion, open_recording, recording_files
 from eeg_ingest.recording import IngestError, Segment
 
@@ -56,6 +57,28 @@ def test_epochs_are_segments(tmp_path: Path) -> None:
     np.testing.assert_allclose(recording.read_uv([2], 300, 450)[0], values[2, 2], rtol=1e-5, atol=1e-4)
     assert [(round(e.onset_s, 3), e.label) for e in recording.events] == [
         (0.5, "left"), (2.0, "right"), (3.5, "left"), (5.0, "right")
+    ]  # fmt: skip
+
+
+def test_every_event_of_an_epoch_is_one(tmp_path: Path) -> None:
+    """A response 0.4 s after its target; MNE's epochs join them to `target/response` at the target."""
+    events = np.zeros(4, dtype=[("type", "O"), ("latency", "O"), ("epoch", "O")])
+    events[:] = [("target", 51.0, 1), ("response", 91.0, 1), ("target", 201.0, 2), ("response", 261.0, 2)]
+    epochs = np.zeros(2, dtype=[("event", "O"), ("eventlatency", "O"), ("eventtype", "O")])
+    for place in range(2):
+        times_ms = np.array([0.0, 400.0 + 200 * place], object)
+        epochs[place] = (np.array([1, 2]) + 2 * place, times_ms, np.array(["target", "response"], object))
+    locations = np.array([("Fz",), ("Cz",), ("Pz",)], dtype=[("labels", "O")])
+    values = eeg(3, 300).reshape(3, 2, 150).swapaxes(1, 2)
+    content = {"nbchan": 3, "pnts": 150, "trials": 2, "srate": RATE_HZ, "xmin": -0.5, "xmax": 0.99, "data": values}
+    scipy.io.savemat(
+        tmp_path / "x.set",
+        {"EEG": content | {"chanlocs": locations, "event": events, "epoch": epochs}},
+        appendmat=False,
+    )
+    recording = open_recording(tmp_path / "x.set")
+    assert [(round(event.onset_s, 3), event.label) for event in recording.events] == [
+        (0.5, "target"), (0.9, "response"), (2.0, "target"), (2.6, "response")
     ]  # fmt: skip
 
 

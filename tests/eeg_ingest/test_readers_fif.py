@@ -82,6 +82,27 @@ def test_events_count_from_the_first_sample_of_a_cropped_file(tmp_path: Path, da
     assert [(round(e.onset_s, 6), e.duration_s, e.label) for e in events] == [(1.5, 0.5, "a"), (4.0, 0.0, "b")]
 
 
+def test_epochs_are_segments(tmp_path: Path) -> None:
+    """With a projector that is not applied, as in a raw file."""
+    raw = raw_of(eeg(3, 2000) * 1e-6).set_eeg_reference(projection=True, verbose="ERROR")
+    samples = np.array([200, 700, 1200])
+    epochs = mne.Epochs(
+        raw, np.c_[samples, [0] * 3, [1, 2, 1]], {"left": 1, "right": 2}, -0.5, 0.99,
+        baseline=None, proj="delayed", preload=True, verbose="ERROR",
+    )  # fmt: skip
+    epochs.save(tmp_path / "x-epo.fif", verbose="ERROR")
+    recording = open_recording(tmp_path / "x-epo.fif")
+    assert recording.segments == tuple(Segment(150 * i, 150, 1.5 * i) for i in range(3))
+    expected_uv = np.concatenate([eeg(3, 2000)[:, sample - 50 : sample + 100] for sample in samples], axis=1)
+    np.testing.assert_allclose(recording.read_uv([0, 1, 2], 0, 450), expected_uv, rtol=1e-5, atol=1e-4)
+    assert [(round(event.onset_s, 3), event.label) for event in recording.events] == [
+        (0.5, "left"), (2.0, "right"), (3.5, "left")
+    ]  # fmt: skip
+    epochs.average().save(tmp_path / "x-ave.fif", verbose="ERROR")
+    with pytest.raises(IngestError, match=r"x-ave\.fif is no recording: expected raw data or epochs .* Leave it out"):
+        open_recording(tmp_path / "x-ave.fif")
+
+
 def test_skips_and_cuts_break_segments(tmp_path: Path) -> None:
     raw = mne.concatenate_raws([raw_of(eeg() * 1e-6), raw_of(eeg() * 1e-6)], verbose="ERROR")
     raw.annotations.append(3.0, 2.0, "BAD_ACQ_SKIP")

@@ -161,4 +161,4 @@ def test_a_folder_of_everything(eeg_data: Path) -> None:
         opened += 1
         assert all(Path(file).is_file() for file in recording.files)
     assert opened >= 36
-    assert all(reason.endswith(".") or reason.startswith("MNE cannot read") for reason in refused)
+    assert all(reason.endswith(".") for reason in refused)

@@ -246,6 +246,21 @@ def test_damaged_gzip_and_other_content(tmp_path: Path) -> None:
     assert "expected table, found a folder" in reason(tmp_path, sfreq_hz=100)
 
 
+def test_a_first_row_of_numbers_names_no_columns(tmp_path: Path) -> None:
+    """It would be taken for names, and the sample would be lost; numbers that count the columns are names."""
+    path = tmp_path / "x.csv"
+    samples().to_csv(path, index=False, header=False)
+    assert reason(path, sfreq_hz=100) == (
+        "x.csv cannot be read: expected the names of its columns on line 1, found numbers. Give `columns` in `reader` "
+        "of the source."
+    )
+    assert open_table(path, sfreq_hz=100, columns=NAMES).n_samples == 1000
+    for first in (0, 1):
+        samples().to_csv(path, index=False, header=[str(first + number) for number in range(3)])
+        recording = open_table(path, sfreq_hz=100)
+        np.testing.assert_allclose(read_all(recording), samples().to_numpy(), rtol=1e-6)
+
+
 def test_flags_hold_0_and_1_only(tmp_path: Path) -> None:
     samples().assign(on=2).to_csv(tmp_path / "x.csv", index=False)
     assert "expected 0 and 1 in 'on', which is one of flags, found 2" in reason(
@@ -289,6 +304,9 @@ def test_arff(tmp_path: Path) -> None:
     assert recording.format == "arff"
     np.testing.assert_array_equal(recording.read_uv([0, 1], 0, 3), [[1.5, np.nan, 4], [2, 3, 5]])
     assert recording.events == (Event(0.0, 0.5, "open"), Event(0.5, 1.0, "half closed"))
+    sparse = ARFF.partition("1.5,2")[0] + "% sparse\n{0 1.5, 1 2, 2 'half closed'}\n"
+    with pytest.raises(IngestError, match="found sparse rows in braces"):
+        open_recording(write(path, sparse), unit="uV", settings=declare(format="arff", sfreq_hz=2))
     with pytest.raises(IngestError, match="expected a line @DATA, found none"):
         open_recording(write(path, ARFF.replace("@data", "")), unit="uV", settings=declare(format="arff", sfreq_hz=2))
 

@@ -39,13 +39,14 @@ class Stamps:
 
 @dataclass
 class Counter:
-    """A counter of samples that begins again after `modulus`, at `sfreq_hz` samples a second.
+    """A counter of samples at `sfreq_hz` samples a second, that begins again after `modulus`.
 
-    It goes up by what most of its steps are (2 where two boards take turns); by 0 if it tells nothing.
+    It goes up by what most of its steps are (2 where two boards take turns); by 0 if it tells nothing. It begins again
+    where it always falls from one number to one other, and after `modulus` where it does not fall often enough to tell.
     """
 
     column: str
-    modulus: int
+    modulus: float
     sfreq_hz: float
     step: float | None = None
     _last: float | None = None
@@ -55,14 +56,29 @@ class Counter:
         """Return the times of the next rows: a jump of n is n samples, fewer than `modulus`."""
         if not len(values):
             return values
-        steps = np.mod(np.diff(values, prepend=values[0] if self._last is None else self._last), self.modulus)
         if self.step is None:
-            self.step = float(np.median(steps[1:])) if len(steps) > 1 else 1.0
+            rises = np.mod(np.diff(values), self.modulus)
+            self.step = float(np.median(rises)) if len(rises) else 1.0
+            self.modulus = _modulus(values, self.step) or self.modulus
+        steps = np.mod(np.diff(values, prepend=values[0] if self._last is None else self._last), self.modulus)
         if not self.step > 0:
             steps = np.where(np.isfinite(steps), 1.0, steps)
         counts = self._total + np.cumsum(steps / (self.step or 1.0))
         self._last, self._total = float(values[-1]), float(counts[-1])
         return counts / self.sfreq_hz
+
+
+def _modulus(values: Times, step: float) -> float | None:
+    """The numbers of a counter that falls from one number to one other most of the time, twice or more; else None."""
+    falls = np.flatnonzero(np.diff(values) < 0)
+    if len(falls) < 2:
+        return None
+    ends = np.stack([values[falls], values[falls + 1]])
+    pairs, counts = np.unique(ends, axis=1, return_counts=True)
+    most = int(counts.argmax())
+    if counts[most] < 2 or 2 * counts[most] <= len(falls):
+        return None
+    return float(pairs[0, most] - pairs[1, most] + step)
 
 
 def check_rising(times_s: Times, where: str) -> None:

@@ -76,15 +76,20 @@ def read_text(path: Path) -> str:
         return raw.decode("latin-1")
 
 
-def vhdr_companions(path: Path) -> tuple[Path, ...]:
-    """The data and marker files that a BrainVision header names, in this order, whether they exist or not."""
+def vhdr_names(path: Path) -> dict[str, str]:
+    """The data and the marker file of a BrainVision header as it writes them, by their keys, in this order."""
     text = read_text(path)
-    names = []
+    names = {}
     for key in ("DataFile", "MarkerFile"):
         match = re.search(rf"^[ \t]*{key}[ \t]*=[ \t]*(\S.*?)\s*$", text, re.IGNORECASE | re.MULTILINE)
         if match:
-            names.append(match.group(1).replace("$b", path.stem))
-    return tuple(path.parent / name.replace("\\", "/") for name in names)
+            names[key] = match.group(1)
+    return names
+
+
+def vhdr_companions(path: Path) -> tuple[Path, ...]:
+    """The data and marker files that a BrainVision header names, in this order, whether they exist or not."""
+    return tuple(beside(path, name.replace("$b", path.stem).replace("\\", "/")) for name in vhdr_names(path).values())
 
 
 def curry_companions(path: Path) -> list[Path]:

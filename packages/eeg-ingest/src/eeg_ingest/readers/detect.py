@@ -79,7 +79,14 @@ def _compressed(path: Path, head: bytes) -> str | None:
     start = _gzip_start(path)
     if start.startswith(b"XDF:"):
         raise IngestError("A compressed XDF file, which cannot be read in parts. Unpack it with gunzip.")
-    return "fif" if start.startswith(FIF_START) else None
+    if start.startswith(FIF_START):
+        return "fif"
+    if not start:  # gzip by its first two bytes only
+        return None
+    raise IngestError(
+        f"{path.name} is compressed: expected a recording as its device wrote it, found gzip. Unpack it with gunzip; "
+        "tables of text may stay as they are, with `reader` of the source."
+    )
 
 
 def _gzip_start(path: Path) -> bytes:
@@ -144,6 +151,11 @@ def _by_name(path: Path, head: bytes, text: str) -> str:
     device = device_of(path, text)
     if device is not None:
         return device
+    if suffix == ".easy":
+        raise IngestError(
+            f"The description of an Enobio recording, {path.stem}.info with its rate and names, is missing or "
+            "incomplete. Fetch it and put it beside."
+        )
     looks = "text" if _is_text(head) else "unknown binary data"
     if suffix == ".nxe" and looks != "text":
         return "eximia"

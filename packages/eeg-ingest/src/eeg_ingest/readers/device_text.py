@@ -28,8 +28,11 @@ def device_of(path: Path, start: str) -> str | None:
 
 def enobio_info(path: Path) -> Path | None:
     """Return the description (`x.info`) that Neuroelectrics' NIC writes beside a recording `x.easy`, if it is there."""
-    info = path.with_suffix(".info")
-    if path.suffix.lower() != ".easy" or not info.is_file():
+    if path.suffix.lower() != ".easy":
+        return None
+    names = (f"{path.stem}{suffix}" for suffix in (".info", ".INFO", ".Info"))
+    info = next((path.with_name(name) for name in names if path.with_name(name).is_file()), None)
+    if info is None:
         return None
     with info.open(encoding="utf-8", errors="replace") as file:
         return info if ENOBIO_RATE.search(file.read(100_000)) else None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from eeg_ingest.reader_settings import Marks, TextLayout
 from eeg_ingest.readers.clock import Counter, Stamps
-from eeg_ingest.readers.device_text import ENOBIO_RATE, MUSE_HZ
+from eeg_ingest.readers.device_text import ENOBIO_RATE, MUSE_HZ, enobio_info
 from eeg_ingest.readers.parsed import ParsedRecording
 from eeg_ingest.readers.table import read_table_recording
 from eeg_ingest.readers.text import open_text, split_cells
@@ -76,7 +76,7 @@ def open_muse(path: Path, unit: str | None) -> ParsedRecording:
 
 def open_enobio(path: Path, unit: str | None) -> ParsedRecording:
     """Open an `.easy` file of an Enobio by the `.info` beside it (names, rate, unit); triggers are events."""
-    info = path.with_suffix(".info")
+    info = enobio_info(path) or path.with_suffix(".info")
     text = info.read_text(encoding="utf-8", errors="replace")
     rate, dimension = ENOBIO_RATE.search(text), re.search(r"EEG units:\s*(\S+)", text, re.IGNORECASE)
     names = re.findall(r"^\s*Channel \d+:\s*(.*\S)\s*$", text, re.MULTILINE)

@@ -34,7 +34,7 @@ class EdfRecording(Recording):
         self._header = header
         self._signals = [signal for signal in header.signals if not signal.is_annotation]
         if not self._signals:
-            raise IngestError("The file holds annotations only, no signals.")
+            raise IngestError("The file holds annotations only, no signals. Leave it out, or name it in `labels`.")
         self._file, self._map = _map_samples(path, header)
         self._loaded = 0, 0  # first record, and the one after the last, of what may lie in memory
         labels = [signal.label for signal in self._signals]

@@ -14,10 +14,12 @@ from typing import Any
 import mne
 from mne.io.constants import FIFF
 
+from eeg_ingest.readers.brainvision import brainvision_for_mne
 from eeg_ingest.readers.cnt_header import cnt_data_format
-from eeg_ingest.readers.companions import read_text, recording_files, vhdr_companions
-from eeg_ingest.readers.completeness import check_brainvision, check_fif, check_nihon_kohden, check_nxe
+from eeg_ingest.readers.companions import recording_files
+from eeg_ingest.readers.completeness import check_fif, check_nihon_kohden, check_nxe
 from eeg_ingest.readers.eeglab import open_eeglab
+from eeg_ingest.readers.epochs import raw_of_epochs
 from eeg_ingest.readers.mne_channels import FileUnits, wrap_raw
 from eeg_ingest.readers.mne_raw import MneRecording, reading_by_mne, short
 from eeg_ingest.recording import IngestError
@@ -68,13 +70,6 @@ def open_with_mne(
 
 
 def _brainvision(path: Path) -> Any:
-    companions = vhdr_companions(path)
-    if not companions:
-        raise IngestError(f"{path.name} names no DataFile. Fetch it again.")
-    missing = [file.name for file in companions if not file.is_file()]
-    if missing:
-        raise IngestError(f"{path.name} names {missing[0]}, which is missing. Fetch it and put it beside.")
-    check_brainvision(path, companions[0])
     return mne.io.read_raw_brainvision(path, preload=False, ignore_marker_types=False, verbose="ERROR")
 
 
@@ -91,7 +86,19 @@ def _fif(path: Path) -> Any:
     check_fif(path)
     for part in recording_files(path)[1:]:
         check_fif(part, is_first=False)
-    return mne.io.read_raw_fif(path, preload=False, verbose="ERROR")
+    try:
+        return mne.io.read_raw_fif(path, preload=False, verbose="ERROR")
+    except ValueError as error:
+        if "No raw data" not in str(error):
+            raise
+    try:
+        epochs = mne.read_epochs(path, proj=False, verbose="ERROR")
+    except ValueError as error:
+        raise IngestError(
+            f"{path.name} is no recording: expected raw data or epochs in the FIF file, found neither (averages, or "
+            "a solution). Leave it out."
+        ) from error
+    return raw_of_epochs(epochs)
 
 
 def _fif_units(path: Path, raw: Any) -> FileUnits:  # noqa: ARG001
@@ -158,23 +165,20 @@ _FORMATS = {
 def _with_suffix(path: Path, suffix: str) -> tuple[Path, tempfile.TemporaryDirectory[str] | None]:
     """A path that ends in `suffix`, which MNE insists on: the file itself, or a link in a temporary folder.
 
-    It insists on the case of other files' suffixes too, where files may come from a system that ignores case; and on
-    BrainVision markers in UTF-8, so that those in Latin-1 are copied.
+    It insists on the case of other files' suffixes too, where files may come from a system that ignores case.
     """
+    if suffix == ".vhdr":
+        return brainvision_for_mne(path)
     suffix = ".fif.gz" if suffix == ".fif" and _is_gzip(path) else suffix
-    files = vhdr_companions(path) if suffix == ".vhdr" else recording_files(path)[1:]
-    names = {file: _name_for_mne(file, path, suffix) for file in files}
-    recoded = {file: text for file in files[1:] if (text := _latin_1(file))} if suffix == ".vhdr" else {}
-    if path.name.endswith(suffix) and not recoded and all(file.name == name for file, name in names.items()):
+    names = {file: _name_for_mne(file, path, suffix) for file in recording_files(path)[1:]}
+    if path.name.endswith(suffix) and all(file.name == name for file, name in names.items()):
         return path, None
     folder = tempfile.TemporaryDirectory(prefix="eeg-ingest-")
     link = Path(folder.name) / f"{path.stem}{suffix}"
     link.symlink_to(path.resolve())
     for file, name in names.items():
         target = Path(folder.name) / name
-        if file in recoded:
-            target.write_text(recoded[file], encoding="utf-8")
-        elif not target.exists():
+        if not target.exists():
             target.symlink_to(file.resolve())
     return link, folder
 
@@ -184,15 +188,6 @@ def _name_for_mne(file: Path, path: Path, suffix: str) -> str:
     if suffix == ".EEG":  # Nihon Kohden
         return f"{path.stem}{file.suffix.upper()}"
     return f"{path.stem}.fdt" if file.suffix.lower() == ".fdt" else file.name
-
-
-def _latin_1(markers: Path) -> str | None:
-    """The text of a marker file that is no UTF-8, made to say that it is; None for one that is."""
-    try:
-        markers.read_bytes().decode("utf-8")
-    except UnicodeDecodeError:
-        return re.sub(r"(?im)^Codepage=.*$", "Codepage=UTF-8", read_text(markers))
-    return None
 
 
 def _is_gzip(path: Path) -> bool:

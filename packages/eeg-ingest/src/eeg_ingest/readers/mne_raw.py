@@ -31,7 +31,10 @@ def reading_by_mne(what: str) -> Iterator[None]:
     except IngestError:
         raise
     except Exception as error:
-        raise IngestError(f"MNE cannot read {what}: {short(error)}") from error
+        raise IngestError(
+            f"MNE cannot read {what}: expected a sound one, found: {short(error).rstrip('.')}. Fetch it again, or "
+            "export it anew."
+        ) from error
 
 
 def short(error: BaseException) -> str:

@@ -145,6 +145,11 @@ def open_arff(path: Path, settings: ArffSettings, unit: str | None) -> ParsedRec
                 break
         else:
             raise IngestError(f"{path.name} is no ARFF file: expected a line @DATA, found none. Fetch it again.")
+        if next((line for line in file if line.strip() and not line.startswith("%")), "").lstrip().startswith("{"):
+            raise IngestError(
+                f"{path.name} cannot be read: expected rows of values, found sparse rows in braces. Convert it with "
+                "Weka's SparseToNonSparse."
+            )
     layout = TextLayout(skip_lines=n_lines, comment="%")
     file_of_text = open_text(path, layout, names)
     states = () if settings.states or settings.flags or settings.triggers else nominal

@@ -166,6 +166,11 @@ def open_text(path: Path, layout: TextLayout, columns: Sequence[str] | None = No
         if columns is None:
             columns = split_cells(row, layout)
             n_before += n_lines
+            if _is_row(columns, layout):
+                raise IngestError(
+                    f"{path.name} cannot be read: expected the names of its columns on line {n_before}, found numbers. "
+                    "Give `columns` in `reader` of the source."
+                )
             row, n_lines = _next_row(file, layout, path)
         n_before += n_lines - 1
         start = row + file.read(_START_BYTES)
@@ -184,6 +189,13 @@ def open_text(path: Path, layout: TextLayout, columns: Sequence[str] | None = No
             "Name the columns in `reader` of the source."
         )
     return TextFile(path, layout, tuple(columns), n_before, _texts(start, columns, layout))
+
+
+def _is_row(names: Sequence[str], layout: TextLayout) -> bool:
+    """Whether what should name the columns is a row of numbers: not if they count the columns, from 0 or 1."""
+    numbers = [name for name in names if name and _is_number(name, layout.decimal)]
+    counted = [str(number) for number in range(len(numbers) + 1)]
+    return len(numbers) > len(list(filter(None, names))) / 2 and numbers not in (counted[:-1], counted[1:])
 
 
 def count_cells(path: Path, layout: TextLayout) -> int:

@@ -99,10 +99,9 @@ def open_variables(path: Path, kind: str) -> Iterator[Variables]:
             yield _Mat5(path)
     except DAMAGE as error:
         what = "NumPy archive" if kind == "npz" else "MATLAB file"
-        found = " ".join(str(error).split())[:200] or type(error).__name__
-        raise IngestError(
-            f"{path.name} cannot be read: expected a sound {what}, found: {found}. Fetch it again."
-        ) from error
+        found = " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
+        action = "Save its arrays as numbers or texts, not as objects" if "pickle" in found else "Fetch it again"
+        raise IngestError(f"{path.name} cannot be read: expected a sound {what}, found: {found}. {action}.") from error
 
 
 class _Mat5:
