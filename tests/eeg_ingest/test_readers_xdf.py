@@ -99,6 +99,28 @@ def test_a_rate_that_the_times_contradict_is_not_believed(tmp_path: Path) -> Non
     assert any("'amp' declares 250 Hz" in warning for warning in recording.warnings)
 
 
+def test_samples_that_were_lost_for_less_than_a_second_are_a_gap(tmp_path: Path) -> None:
+    """The rate is not another one for that; chunks that come late and are made up for are no gap."""
+    values = np.random.default_rng(1).normal(0, 20, (30_000, 3)).astype("<f4")
+    for gap_s, n_segments in ((0.3, 2), (0.0, 1)):
+        xdf = XdfWriter()
+        xdf.header(1, "amp", "EEG", LABELS, 250)
+        xdf.header(2, "markers", "Markers", ["m"], 0, number="string")
+        stamps_s = jittered(len(values), 250)
+        stamps_s[20_000:] += gap_s
+        stamps_s[5000:5100] = stamps_s[5100]
+        for start in range(0, len(values), 25):
+            xdf.samples(1, values[start : start + 25], stamps_s[start : start + 25].tolist())
+        xdf.samples(2, ["go"], [float(stamps_s[25_000])])
+        xdf.write(tmp_path / "x.xdf")
+        recording = open_recording(tmp_path / "x.xdf", unit="uV")
+        assert recording.sfreq_hz == 250
+        assert [part.start_sample for part in recording.segments] == [0, 20_000][:n_segments]
+        assert recording.segments[-1].onset_s == pytest.approx((80 + gap_s) if gap_s else 0, abs=5e-3)
+        assert recording.events[0].onset_s == pytest.approx(100 + gap_s, abs=5e-3)
+        assert [warning.partition(":")[0] for warning in recording.warnings] == ["gaps in the times"] * (n_segments - 1)
+
+
 def two_amplifiers(path: Path) -> Path:
     xdf = XdfWriter()
     xdf.header(1, "DSI7", "EEG", LABELS, 300)

@@ -11,13 +11,17 @@ import numpy as np
 import numpy.typing as npt
 
 from eeg_ingest.channel_types import parse_labels
+from eeg_ingest.readers.clock import unbroken_stretches
 from eeg_ingest.readers.mapped import MappedRecording, scale_channels
+from eeg_ingest.readers.parsed import SampleFile
 from eeg_ingest.readers.xdf_file import Stream, read_streams
 from eeg_ingest.recording import ChannelType, Event, IngestError, Segment
 from eeg_ingest.units import is_undeclared, voltage_unit
 
 GAP_S = 1.0  # what comes in later than that was not sent: chunks over Bluetooth are late by tenths
 TRUSTED_RATE = 1e-3  # a device's clock errs by less; beyond, samples are missing or the header is wrong
+STEADY_RATE = 5e-3  # between losses, where times that jitter tell the rate less well
+LEAST_LOST_S = 0.15  # shorter losses are not told from chunks that come late
 _OFFSET_ERROR_S = 1e-4  # a clock offset that is further off is an outlier
 _RESET_S = 1.0
 _CHUNKS_AT_ONCE = 1024
@@ -51,8 +55,9 @@ def open_xdf(
     """
     streams = read_streams(path)
     chosen = _choose(streams, stream)
-    stretches = _stretches(chosen)
+    stretches, lost = _without_lost_samples(chosen, _stretches(chosen))
     rate_hz, warnings = _rate_hz(chosen, stretches)
+    warnings += lost
     labels = _labels(chosen)
     channels, factors = scale_channels(labels, _types(chosen, labels), _units(chosen), rate_hz, unit, overrule=overrule)
     unread = [str(other) for other in streams if other is not chosen and not _is_marker_stream(other)]
@@ -148,7 +153,7 @@ def _times_s(stream: Stream) -> Iterator[npt.NDArray[np.float64]]:
 
 
 def _stretches(stream: Stream) -> list[_Stretch]:
-    """Samples between gaps, with a line through their times, which jitter."""
+    """Samples between steps of more than `GAP_S`, with a line through their times, which jitter."""
     starts, firsts_s = [0], []
     done, last_s = 0, None
     for times_s in _times_s(stream):
@@ -159,9 +164,32 @@ def _stretches(stream: Stream) -> list[_Stretch]:
         firsts_s += part[breaks].tolist()
         starts += (breaks - behind + done).tolist()
         done, last_s = done + len(times_s), float(times_s[-1])
-    fits = [
-        _Fit(start, stop - start, at_s) for start, stop, at_s in zip(starts, [*starts[1:], done], firsts_s, strict=True)
-    ]
+    return _fitted(stream, starts, firsts_s)
+
+
+def _without_lost_samples(stream: Stream, stretches: list[_Stretch]) -> tuple[list[_Stretch], list[str]]:
+    """Shorter stretches where samples were lost for less than `GAP_S`, with a warning.
+
+    The same stretches where none were: the shorter ones would not agree with the nominal rate either.
+    """
+    times, warnings = SampleFile(1, "<f8"), list[str]()
+    for times_s in _times_s(stream):
+        times.append(times_s[:, None])
+    clock_s = times.values()[:, 0].view(np.float64)
+    parts = unbroken_stretches(clock_s, stream.nominal_hz, warnings, least_lost=LEAST_LOST_S * stream.nominal_hz)
+    if len(parts) == len(stretches):
+        return stretches, []
+    starts = [part.start_sample for part in parts]
+    shorter = _fitted(stream, starts, clock_s[starts].tolist())
+    return (
+        (shorter, warnings[:1]) if _is_near(_measured_hz(shorter), stream.nominal_hz, STEADY_RATE) else (stretches, [])
+    )
+
+
+def _fitted(stream: Stream, starts: Sequence[int], firsts_s: Sequence[float]) -> list[_Stretch]:
+    """The stretches that begin at the samples `starts`, whose times are `firsts_s`."""
+    stops = [*starts[1:], stream.n_samples]
+    fits = [_Fit(start, stop - start, at_s) for start, stop, at_s in zip(starts, stops, firsts_s, strict=True)]
     place, index = 0, 0
     for times_s in _times_s(stream):
         for fit in fits[index:]:
@@ -206,13 +234,22 @@ class _Fit:
         return _Stretch(self.start, self.n_samples, middle_s - step_s * (self.n_samples - 1) / 2, step_s)
 
 
+def _measured_hz(stretches: Sequence[_Stretch]) -> float | None:
+    """How fast the samples came; None for stretches of one sample each."""
+    steps = sum(stretch.n_samples - 1 for stretch in stretches)
+    return steps / sum((stretch.n_samples - 1) * stretch.step_s for stretch in stretches) if steps else None
+
+
+def _is_near(measured_hz: float | None, nominal_hz: float, error: float) -> bool:
+    return measured_hz is None or abs(measured_hz / nominal_hz - 1) <= error
+
+
 def _rate_hz(stream: Stream, stretches: Sequence[_Stretch]) -> tuple[float, list[str]]:
     """The nominal rate if the times agree with it as clocks do, else the rate of the times, with a warning."""
-    steps = sum(stretch.n_samples - 1 for stretch in stretches)
-    seconds = sum((stretch.n_samples - 1) * stretch.step_s for stretch in stretches)
-    if not steps or abs(steps / seconds / stream.nominal_hz - 1) <= TRUSTED_RATE:
+    measured_hz = _measured_hz(stretches)
+    if measured_hz is None or _is_near(measured_hz, stream.nominal_hz, TRUSTED_RATE):
         return stream.nominal_hz, []
-    measured_hz = round(steps / seconds, 3)
+    measured_hz = round(measured_hz, 3)
     return measured_hz, [
         f"read at {measured_hz:g} Hz, which is how fast the samples came: stream {stream.name!r} declares "
         f"{stream.nominal_hz:g} Hz"
