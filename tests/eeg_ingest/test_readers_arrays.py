@@ -283,6 +283,14 @@ def test_files_that_were_cut_short(tmp_path: Path, save: Save) -> None:
         assert len(reason(tmp_path / "x.mat", **MATRIX)) > 40
 
 
+def test_bytes_that_were_doubled_in_version_7_3(tmp_path: Path) -> None:
+    """All numbers after them would be those of other samples, or of none."""
+    path = save_v73(tmp_path / "x.mat", {"x": eeg(3, 2000)})
+    content = path.read_bytes()
+    path.write_bytes(content[:30_000] + content[29_992:])
+    assert "bytes that its HDF5 header declares, found 8 more. Fetch it again." in reason(path, **MATRIX)
+
+
 def test_numbers_that_no_computer_has(tmp_path: Path) -> None:
     """A float64 whose damaged description puts the exponent elsewhere: HDF5 converts it to other numbers."""
     kind = h5py.h5t.IEEE_F64LE.copy()

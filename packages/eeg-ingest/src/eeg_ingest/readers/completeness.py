@@ -75,6 +75,30 @@ def check_fdt(data: Path, n_channels: int, n_samples: int) -> None:
         )
 
 
+def check_hdf5(path: Path) -> None:
+    """Raises IngestError if an HDF5 file is longer than it says: bytes that were doubled shift all samples after them.
+
+    HDF5 itself refuses a shorter one. Layout of the superblock by the HDF5 file format specification, 3.0; it begins at
+    byte 0, or at a power of two behind a block of the user's.
+    """
+    size, start = path.stat().st_size, 0
+    with path.open("rb") as file:
+        while (head := file.read(64))[:8] != b"\x89HDF\r\n\x1a\n":
+            start = max(2 * start, 512)
+            if start >= size:
+                return  # no HDF5
+            file.seek(start)
+    version = head[8]
+    n_bytes, place = (head[13], 28 if version == 1 else 24) if version < 2 else (head[9], 12)
+    base = int.from_bytes(head[place : place + n_bytes], "little")
+    end = int.from_bytes(head[place + 2 * n_bytes : place + 3 * n_bytes], "little")
+    if size > end > 0 and size != end + base:  # some may count the end from the base
+        raise IngestError(
+            f"{path.name}: expected the {end} bytes that its HDF5 header declares, found {size - end} more. Fetch it "
+            "again."
+        )
+
+
 def check_nxe(data: Path) -> None:
     """Raises IngestError if an eXimia file, which has no header, is no whole number of samples of 64 channels."""
     if data.stat().st_size % 128:

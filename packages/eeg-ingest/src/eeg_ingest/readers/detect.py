@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from eeg_ingest.readers.companions import beside, curry_companions
+from eeg_ingest.readers.completeness import check_hdf5
 from eeg_ingest.readers.device_text import device_of
 from eeg_ingest.readers.signatures import (
     CURRY_PARAMETERS,
@@ -104,6 +105,7 @@ def _by_variables(path: Path) -> str:
 
     from eeg_ingest.readers.variables import DAMAGE  # noqa: PLC0415
 
+    check_hdf5(path)
     try:
         if h5py.is_hdf5(path):
             with h5py.File(path, "r") as file:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.io
 
+from eeg_ingest.readers.completeness import check_hdf5
 from eeg_ingest.recording import IngestError
 
 # what SciPy, h5py and NumPy raise where bytes are not as their format says
@@ -93,6 +94,7 @@ def open_variables(path: Path, kind: str) -> Iterator[Variables]:
             with np.load(path, allow_pickle=False) as archive:
                 yield _Npz(archive)
         elif h5py.is_hdf5(path):
+            check_hdf5(path)
             with h5py.File(path, "r") as file:
                 yield _Hdf5(file)
         else:
