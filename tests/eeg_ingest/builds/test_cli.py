@@ -73,6 +73,7 @@ def built(corpus: Path, cli: Any) -> Path:
 def test_build_again_as_json(built: Path, cli: Any) -> None:
     finished = cli("build", "--sources", "sources.yaml", "--workers", 1, "--json", cwd=built)
     assert finished.returncode == 1
+    assert finished.stderr.startswith("Dashboard: http://127.0.0.1:")
     result = json.loads(finished.stdout)
     assert (result["ingested"], result["present"], result["failed"]) == (0, 2, 1)
     assert result["recordings"] == 2

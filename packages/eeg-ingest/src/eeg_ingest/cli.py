@@ -72,7 +72,7 @@ def build(
 ) -> None:
     """Bring a store up to date with its sources, and audit it: new recordings are added, stored ones are left alone.
 
-    Where bokeh is installed, the address of Dask's dashboard is printed. A part is not audited: the others may run.
+    The address of Dask's dashboard is printed. A part is not audited: the others may run.
     """
     with _workers(workers, scheduler) as cluster, _expected_errors():
         loaded = load_sources(sources)

@@ -262,6 +262,9 @@ class Workers:
             )
         if dashboard:
             _show_dashboard(cluster.dashboard_link)
+        else:  # Dask has plain pages all the same
+            page = cluster.dashboard_link.removesuffix("/status") + "/info/main/workers.html"
+            _show_dashboard(f"{page} (its graphs need pip install 'eeg-ingest[dashboard]')")
         return cluster
 
 
