@@ -21,6 +21,7 @@ from eeg_tokenizer.plots import draw_curves, read_curves
 from eeg_tokenizer.run import RunError, only_writer
 from eeg_tokenizer.schedule import adamw, learning_rate
 from eeg_tokenizer.step import Objective, Shares, StepLoss
+from eeg_tokenizer.stop import stop_on_signal
 from eeg_tokenizer.training import Outcome, Plan, TrainingError, fit
 from eeg_tokenizer.vqnsp import TOKENIZER_SIZES, VQNSP
 from torch import Tensor, nn
@@ -120,9 +121,9 @@ def weights(run: Path) -> bytes:
     return (run / "model.safetensors").read_bytes()
 
 
-def stop_at(step: int, number: signal.Signals) -> Loss:
+def stop_at(step: int, number: signal.Signals, times: int = 1) -> Loss:
     def loss(model: nn.Module, batch: Numbers, now: int, shares: Shares) -> StepLoss:
-        if now == step:
+        for _ in range(times if now == step else 0):
             os.kill(os.getpid(), number)
         return loss_of(model, batch, now, shares)
 
@@ -182,12 +183,34 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(tmp_path: Path, num
     train(tmp_path / "undisturbed")
     handlers = [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)]
     outcome = train(tmp_path / "run", loss=stop_at(step, number))
-    assert (outcome.step, outcome.signal) == (step, number)
+    assert (outcome.step, outcome.stopped_by) == (step, number.name)
     assert outcome.exit_code == (130 if number is signal.SIGINT else 0)
     assert [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)] == handlers
     assert train(tmp_path / "run").step == 12
     assert weights(tmp_path / "run") == weights(tmp_path / "undisturbed")
     assert records(tmp_path / "run") == records(tmp_path / "undisturbed")
+
+
+@pytest.mark.usefixtures("without_curves")
+def test_a_second_sigterm_asks_for_the_same(tmp_path: Path) -> None:
+    """A batch system signals every process, and torchrun passes on what it gets itself."""
+    unexpected: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _frame: unexpected.append(number))
+    try:
+        outcome = train(tmp_path, loss=stop_at(3, signal.SIGTERM, times=2))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert (outcome.step, outcome.stopped_by, unexpected) == (3, "SIGTERM", [])
+    assert checkpoint.latest_step(tmp_path) == tmp_path / "checkpoints" / "step-000000003"
+
+
+@pytest.mark.usefixtures("without_curves")
+def test_a_sigterm_before_the_first_step_is_not_lost(tmp_path: Path) -> None:
+    with stop_on_signal(signal.SIGTERM):
+        os.kill(os.getpid(), signal.SIGTERM)
+        outcome = train(tmp_path)
+    assert (outcome.step, outcome.stopped_by, outcome.exit_code) == (1, "SIGTERM", 0)
+    assert train(tmp_path).step == 12
 
 
 @pytest.mark.usefixtures("without_curves")
@@ -252,15 +275,14 @@ def test_a_poisoned_batch_is_skipped_and_counted(tmp_path: Path, broken: str) ->
     assert [record.get("skipped") for record in written] == [None] * 5 + [1, 2, 3, 4, 5, 5, 5]
     assert written[7]["not_finite"] == (["loss", "error", "grad_norm"] if broken == "loss" else ["grad_norm"])
     assert "loss" not in written[7]
+    train(tmp_path / "resumed", loss=poisoned(range(6, 11), broken, stop_at(10, signal.SIGTERM)))
     for name in ("model", "optimizer"):  # nothing was learned between steps 5 and 10
         tensors = [
             (tmp_path / run / "checkpoints" / step / f"{name}.safetensors").read_bytes()
-            for run, step in (("short", "step-000000005"), ("run", "step-000000010"))
+            for run, step in (("short", "step-000000005"), ("resumed", "step-000000010"))
         ]
         assert tensors[0] == tensors[1]
     assert outcome.record["loss"] == written[-1]["loss"]
-
-    train(tmp_path / "resumed", loss=poisoned(range(6, 11), broken, stop_at(8, signal.SIGTERM)))
     train(tmp_path / "resumed", loss=poisoned(range(6, 11), broken))
     assert records(tmp_path / "resumed") == written
     assert weights(tmp_path / "resumed") == weights(tmp_path / "run")
@@ -283,14 +305,17 @@ def test_what_gradients_do_not_teach_is_learned_from_whole_good_steps_alone(tmp_
 
 
 @pytest.mark.usefixtures("without_curves")
-def test_a_run_that_went_astray_is_stopped_and_keeps_its_last_good_checkpoint(tmp_path: Path) -> None:
-    plan = replace(PLAN, most_skipped=3)
+@pytest.mark.parametrize(("every", "keep"), [(5, 2), (4, 1)])  # the second would save amid the skipped steps
+def test_a_run_that_went_astray_is_stopped_and_keeps_its_last_good_checkpoint(
+    tmp_path: Path, every: int, keep: int
+) -> None:
+    plan = replace(PLAN, most_skipped=3, checkpoint_every=every, keep=keep)
     for _ in range(2):  # also where it is resumed
         with pytest.raises(TrainingError, match=r"at step 10: .*found 4 steps in a row.*: loss, error, grad_norm"):
             train(tmp_path, plan, poisoned(range(7, 100), "loss"))
         last = checkpoint.latest_step(tmp_path)
         assert last is not None
-        assert last.name == "step-000000005"
+        assert last.name == f"step-00000000{every}"
         assert [record["step"] for record in records(tmp_path)] == list(range(1, 11))
         assert all(tensor.isfinite().all() for tensor in checkpoint.load_weights(last).values())
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from eeg_tokenizer import checkpoint
+from eeg_tokenizer import checkpoint, training
 from eeg_tokenizer.backbone import SIZES
 from eeg_tokenizer.run import RunError
+from eeg_tokenizer.step import take_step
+from labram_model import finetune as finetune_module
 from labram_model import reports
 from labram_model.classifier import Classifier
 from labram_model.errors import LabramError
@@ -125,6 +130,35 @@ def test_a_killed_run_ends_as_an_undisturbed_one(
         finetune(FinetuneOptions(store, task, output, steps=8))
     with pytest.raises(RunError, match="--steps expected 8, found 9"):
         finetune(FinetuneOptions(store, task, output, steps=9, resume=True))
+
+
+def test_a_run_that_another_process_has_stopped_is_not_scored(
+    make_store: StoreMaker, task: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "take_step", lambda *given, **named: replace(take_step(*given, **named), stop=True))
+    result, exit_code = finetune(
+        FinetuneOptions(make_store({"n_subjects": 4, "rounds": 1}), task, tmp_path / "run", steps=8)
+    )
+    assert (exit_code, result["steps"], result["stopped_by"]) == (0, 1, "another process")
+    assert "test" not in result
+    assert not (tmp_path / "run" / "result.json").exists()
+    assert "Stopped by another process" in reports.finetuned(result)
+
+
+def test_a_sigterm_after_the_last_step_lets_the_run_end(
+    make_store: StoreMaker, task: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unexpected: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _frame: unexpected.append(number))
+    try:
+        monkeypatch.setattr(finetune_module, "write_page", lambda _: os.kill(os.getpid(), signal.SIGTERM))
+        _, exit_code = finetune(
+            FinetuneOptions(make_store({"n_subjects": 4, "rounds": 1}), task, tmp_path / "run", steps=2)
+        )
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert (exit_code, unexpected) == (0, [])
+    assert (tmp_path / "run" / "result.json").exists()
 
 
 def test_evaluate_wants_the_model_s_own_task_and_subjects(

@@ -8,15 +8,17 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from eeg_store import Store
-from eeg_tokenizer import checkpoint
+from eeg_tokenizer import checkpoint, training
 from eeg_tokenizer.encode import encode_store
 from eeg_tokenizer.run import RunError
+from eeg_tokenizer.step import take_step
 from eeg_tokenizer.train import TrainOptions, train_tokenizer
 from eeg_tokenizer.windows import GRID, cut_grid
 from labram_model.errors import LabramError
@@ -106,6 +108,15 @@ def test_a_run_that_is_killed_twice_ends_as_an_undisturbed_one(
     assert {**resumed, "output": undisturbed["output"]} == undisturbed
     for model in ("model.safetensors", "tokenizer/model.safetensors"):
         assert (output / model).read_bytes() == (tmp_path / "whole" / model).read_bytes()
+
+
+def test_a_model_is_not_trained_on_a_tokenizer_that_another_process_has_stopped(
+    make_store: StoreMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "take_step", lambda *given, **named: replace(take_step(*given, **named), stop=True))
+    summary, exit_code = pretrain(PretrainOptions(make_store(FEW), tmp_path / "run", steps=3, batch_size=4))
+    assert (exit_code, summary["steps"], summary["stopped_by"]) == (0, 1, "another process")
+    assert not (tmp_path / "run" / "config.json").exists()
 
 
 def test_one_subject_gives_no_held_out_scores(

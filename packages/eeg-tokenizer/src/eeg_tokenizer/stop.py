@@ -17,26 +17,34 @@ class StopRequest:
     signal: signal.Signals | None = None
 
 
-@contextmanager
-def stop_on_signal() -> Iterator[StopRequest]:
-    """Turn the first SIGTERM or SIGINT within the block into a request; a second one acts as usual."""
-    stop = StopRequest()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop  # only the main thread may set handlers
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+_outer: StopRequest | None = None  # of the block that this process is in
 
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+
+@contextmanager
+def stop_on_signal(*numbers: signal.Signals) -> Iterator[StopRequest]:
+    """Turn signals of these numbers within the block into a request, which blocks inside of it share.
+
+    SIGTERM may come again: a batch system signals all processes of a job, and torchrun passes its own on to processes
+    that have one already. A second SIGINT acts as usual.
+    """
+    global _outer  # noqa: PLW0603  # as the handlers are the process's, so is the request
+    if threading.current_thread() is not threading.main_thread():
+        yield _outer or StopRequest()  # only the main thread may set handlers
+        return
+    before = {number: signal.getsignal(number) for number in numbers}
+    outside, stop = _outer, _outer or StopRequest()
 
     def request(number: int, _frame: FrameType | None) -> None:
         stop.signal = signal.Signals(number)
-        restore()
+        if number == signal.SIGINT:
+            signal.signal(number, before[stop.signal])
 
-    for number in before:
+    for number in numbers:
         signal.signal(number, request)
+    _outer = stop
     try:
         yield stop
     finally:
-        restore()
+        _outer = outside
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -27,6 +28,7 @@ from eeg_tokenizer.recipes import TokenizerRecipe, recorded, tokenizer_recipe
 from eeg_tokenizer.run import RunError, fixed_recordings, place_of, recording_checksums, start_run
 from eeg_tokenizer.schedule import adamw
 from eeg_tokenizer.spectrum import SpectrumConfig
+from eeg_tokenizer.stop import stop_on_signal
 from eeg_tokenizer.training import Outcome, Plan, fit
 from eeg_tokenizer.vqnsp import TOKENIZER_SIZES, VQNSP, VQNSPConfig
 from eeg_tokenizer.windows import Windows, cut_windows, data_digest, hold_out
@@ -132,7 +134,7 @@ def train_tokenizer(options: TrainOptions) -> TrainResult:
         TrainingError: a loss that is not finite.
         OSError: the output cannot be written.
     """
-    with join(options.device) as place:
+    with stop_on_signal(signal.SIGTERM), join(options.device) as place:
         store = fixed_recordings(
             Store.open(options.store),
             options.output,
@@ -300,7 +302,7 @@ def _summary(run: Path, setup: _Setup, counts: dict[str, int], outcome: Outcome)
     return {
         "output": str(run),
         "steps": outcome.step,
-        "stopped_by": None if outcome.signal is None else outcome.signal.name,
+        "stopped_by": outcome.stopped_by,
         "windows": counts,
         "n_codes": setup.config.n_codes,
         **{name: outcome.record.get(name) for name in names},

@@ -49,7 +49,8 @@ class Plan:
         lr: highest learning rate; see `schedule.learning_rate`.
         min_lr: the learning rate at the end.
         warmup_steps: steps over which the rate rises.
-        checkpoint_every: steps between two checkpoints; the last step always has one. Held-out data is scored then.
+        checkpoint_every: steps between two checkpoints; the last step always has one, any other only if it was not
+            skipped. Held-out data is scored then.
         seed: of all that is random inside a step (masks, drop path, revived codes).
         clip_grad: the largest gradient norm; None leaves gradients as they are.
         accumulate: parts in which a process takes its share of a batch, one after the other.
@@ -73,16 +74,19 @@ class Plan:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: after which step, with which last record, and the signal that stopped it early."""
+    """How a run ended: after which step, with which last record, and what stopped it, in all processes, or None.
+
+    It is the name of a signal, or "another process" where that one had the signal.
+    """
 
     step: int
     record: dict[str, Any]
-    signal: signal.Signals | None
+    stopped_by: str | None
 
     @property
     def exit_code(self) -> int:
         """0, also after SIGTERM (a batch system asks so for a checkpoint); 130 after SIGINT, as shells expect."""
-        return 130 if self.signal is signal.SIGINT else 0
+        return 130 if self.stopped_by == signal.SIGINT.name else 0
 
 
 def fit(
@@ -129,11 +133,11 @@ def fit(
         done = _resume(model, optimizer, run, plan, place)
         trained = _for_all_ranks(model, place)
         writer = _Writer(model, optimizer, evaluate=evaluate, plan=plan, place=place, run=run, config=config)
-        first, path = done.step, run / "metrics.jsonl"
+        first, path, stopped_by = done.step, run / "metrics.jsonl", None
         meter: Meter[BatchT] = Meter(place, getattr(model, "training_flops", None))
         asked = {**(options or {}), **asdict(plan)}
         with (
-            stop_on_signal() as stop,
+            stop_on_signal(signal.SIGTERM, signal.SIGINT) as stop,
             MetricsLog(path, last_step=first, silent=not place.writes) as log,
             Progress("training", plan.steps, done=first, unit="step", silent=not place.writes) as progress,
             RunRecord(run, meter, options=asked, config=config, step=first, steps=plan.steps) as note,
@@ -163,20 +167,22 @@ def fit(
                 log.write(record)
                 if done.in_a_row > plan.most_skipped:
                     raise TrainingError(_astray(done, taken))
-                if scheduled or taken.stop:
+                # Amid skipped steps the weights may be ruined, and would take the place of the last good ones.
+                saved = taken.stop or step == plan.steps or (scheduled and not done.in_a_row)
+                if saved:
                     writer.save(done, record.get("held_out"))
-                note.advance(step, saved=scheduled or taken.stop)
+                note.advance(step, saved=saved)
                 progress.advance(
                     note=f"skipped, {done.skipped} so far" if taken.not_finite else f"loss {taken.loss:.4g}"
                 )
                 if taken.stop:
+                    stopped_by = stop.signal.name if stop.signal else "another process"
                     break
-            stopped = f"stopped by {stop.signal.name if stop.signal else 'another process'}"
-            note.end(DONE if done.step == plan.steps else stopped)
+            note.end(DONE if done.step == plan.steps else f"stopped by {stopped_by}")
         if place.writes and done.step > first:
             draw_curves(path, run / "curves.png")
         wait_for_all(place)  # whoever goes on from here may read what the first process wrote
-        return Outcome(done.step, last_record(path) if place.writes else {}, stop.signal)
+        return Outcome(done.step, last_record(path) if place.writes else {}, stopped_by)
 
 
 class _Writer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import signal
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from eeg_tokenizer.run import fixed_recordings, place_of, recording_checksums, s
 from eeg_tokenizer.sampling import Permutations
 from eeg_tokenizer.schedule import adamw
 from eeg_tokenizer.step import Objective, Shares, StepLoss
+from eeg_tokenizer.stop import stop_on_signal
 from eeg_tokenizer.training import Outcome, Plan, fit
 from eeg_tokenizer.windows import data_digest
 from torch import Tensor, nn
@@ -89,7 +91,7 @@ def finetune(options: FinetuneOptions) -> tuple[dict[str, Any], int]:
         StoreError, CheckpointError, RunError, TrainingError, OSError: as the parts that raise them say.
     """
     task, whole_store = load_task(options.task), Store.open(options.store)
-    with join(options.device) as place:
+    with stop_on_signal(signal.SIGTERM), join(options.device) as place:
         store = fixed_recordings(
             whole_store, options.output, place, resume=options.resume, allow_inexact=options.allow_inexact
         )
@@ -141,7 +143,7 @@ def finetune(options: FinetuneOptions) -> tuple[dict[str, Any], int]:
         if not place.writes:
             return {}, outcome.exit_code
         result = _result(options, task, document, labelled, outcome, goal=goal)
-        if outcome.signal is None:
+        if outcome.stopped_by is None:
             best = selection.best_model()
             checkpoint.publish(options.output, selection.folder)
             result["train"] = goal.count(readers["train"].windows)
@@ -304,7 +306,7 @@ def _result(
         "size": document["size"],
         "seed": options.seed,
         "steps": outcome.step,
-        "stopped_by": None if outcome.signal is None else outcome.signal.name,
+        "stopped_by": outcome.stopped_by,
         "chosen": {"by": f"val {goal.monitor}", "step": best and best["step"]},
         "split_by": task.split.by,
         "split": document["split"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import signal
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from eeg_tokenizer.run import fixed_recordings, place_of, recording_checksums, s
 from eeg_tokenizer.schedule import adamw
 from eeg_tokenizer.sharding import shard
 from eeg_tokenizer.step import Objective, Shares, StepLoss
+from eeg_tokenizer.stop import stop_on_signal
 from eeg_tokenizer.train import HELD_OUT_SHARE, TrainOptions, TrainResult, train_tokenizer
 from eeg_tokenizer.training import Outcome, Plan, fit
 from eeg_tokenizer.windows import Windows, data_digest, hold_out
@@ -101,7 +103,7 @@ def pretrain(options: PretrainOptions) -> tuple[dict[str, Any], int]:
             raise them say.
     """
     _check_output(options)
-    with join(options.device) as place:
+    with stop_on_signal(signal.SIGTERM), join(options.device) as place:
         store = fixed_recordings(
             Store.open(options.store),
             options.output,
@@ -351,7 +353,7 @@ def _summary(run: Path, document: dict[str, Any], counts: dict[str, int], outcom
         "size": document["size"],
         "parameters": document["parameters"],
         "steps": outcome.step,
-        "stopped_by": None if outcome.signal is None else outcome.signal.name,
+        "stopped_by": outcome.stopped_by,
         "tokenizer": document["tokenizer"],
         "codes": document["data"]["codes"],
         "n_codes": document["config"]["n_codes"],
