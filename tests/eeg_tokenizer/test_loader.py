@@ -123,6 +123,29 @@ def test_codes_come_with_their_patches(make_store: Callable[..., Store]) -> None
     assert (batch.codes[~batch.valid] == -1).all()
 
 
+@pytest.mark.parametrize(
+    ("spoilt", "found"), [([0, 50, 100], "0 to 100"), ([-7, 0, 50], "-7 to 50"), ([-1] * 3, "none"), (None, "none")]
+)
+def test_codes_that_no_tokenizer_wrote_are_refused(
+    make_store: Callable[..., Store], spoilt: list[int] | None, found: str
+) -> None:
+    """Of a lost file all codes are read as -1: training would go on without them, and say nothing."""
+    store, tokenizer = make_store({"name": "a"}), "ab" * 32
+    (row,) = store.recordings().to_pylist()
+    store.create_codes(tokenizer, row["array"], {"n_codes": 100, "grid": GRID})
+    store.write_codes(tokenizer, row, np.full((40, 3), 50, np.int32))
+    folder = store.path / store.array(row["array"]).codes_path(tokenizer)
+    if spoilt is None:
+        (folder / "c.0.0").unlink()
+    else:
+        zarr.open_array(folder, mode="r+")[:40] = np.tile(np.array(spoilt, np.int32), (40, 1))
+    windows = StoredWindows(store, cut_grid(store), codes=tokenizer)
+    with pytest.raises(
+        WindowsError, match=f"of recording 'a': expected some of 0 to 99, found {found}\\. Run eeg-ingest"
+    ):
+        windows.read(np.arange(1))
+
+
 def test_codes_of_another_grid_are_refused(make_store: Callable[..., Store]) -> None:
     store = make_store({"name": "a"})
     store.create_codes("cd" * 32, store.arrays()[0].path, {"n_codes": 100, "grid": "every second"})

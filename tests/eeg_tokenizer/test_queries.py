@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import zarr
 from eeg_store import QUALITY_MEASURES, Store
 from eeg_tokenizer.queries import COLUMNS, Query, QueryError
 from eeg_tokenizer.windows import WindowsError, cut_grid, cut_windows
@@ -132,3 +133,14 @@ def test_a_query_of_ten_million_windows_takes_seconds() -> None:
     began = time.process_time()
     assert sum(int(query.fits(ROW, measures).sum()) for _ in range(2000)) == 2_000_000
     assert time.process_time() - began < 5
+
+
+def test_quality_that_is_not_known_hides_its_own_window_alone(make_store: Callable[..., Store]) -> None:
+    store = make_store({"name": "a", "segments": (64,)})  # four windows of 16 s
+    (array,) = store.arrays()
+    quality = zarr.open_array(store.path / array.quality_path, mode="r+")
+    quality[17, 0, QUALITY_MEASURES.index("line_noise")] = np.nan
+    quality[33, 1, QUALITY_MEASURES.index("non_finite")] = np.nan
+    assert cut_grid(store).first_second.tolist() == [0, 16, 48]
+    assert cut_grid(store, where="line_noise < 0.2").first_second.tolist() == [0, 48]
+    assert cut_grid(store, where="not line_noise < 0.2").first_second.tolist() == [16]

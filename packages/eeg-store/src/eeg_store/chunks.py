@@ -22,6 +22,7 @@ from eeg_store.contract import StoreError, sentence
 from eeg_store.encoding import ABSENT
 from eeg_store.shards import shard_file
 
+LOOK = "Run eeg-ingest validate (or Store.validate()), which names what to restore"
 _CODECS = ["bytes", "blosc", "crc32c"]
 _CHECKSUM = 4  # bytes
 _SOUND = 0x48674BC7  # the CRC32C of any bytes that end with their own, little-endian
@@ -112,5 +113,4 @@ class ChunkReader:
 
 
 def _damaged(where: object, expected: str, found: object) -> StoreError:
-    action = "Read only seconds of rows in Store.recordings(), and run Store.validate()"
-    return StoreError(sentence("reading failed", where, expected, found, action))
+    return StoreError(sentence("reading failed", where, expected, found, LOOK))

@@ -197,8 +197,8 @@ def _read_target_seconds(reader: WindowReader, path: str, first_second: int, n_s
 
 def _check_codes(store: Store, reader: WindowReader, rows: Rows, arrays: dict[str, SignalArray]) -> Iterator[str]:
     places = {row["recording"]: (row["array"], row["first_second"], row["n_seconds"]) for row in rows}
-    action = "Remove the mark and encode again"
     for file in sorted((store.path / "tables" / "codes").glob("*/*.parquet")):
+        action = f"Remove {file} and encode again"
         try:
             marks = tables.read_file(file, tables.CODES).to_pylist()
         except (StoreError, FileNotFoundError) as error:

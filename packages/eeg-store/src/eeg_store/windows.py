@@ -10,7 +10,7 @@ import numpy.typing as npt
 import tensorstore as ts
 
 from eeg_store.arrays import read_metadata
-from eeg_store.chunks import ChunkReader
+from eeg_store.chunks import LOOK, ChunkReader
 from eeg_store.contract import SFREQ_HZ, StoreError, sentence
 from eeg_store.shards import READ_ERRORS, context, open_array
 
@@ -109,8 +109,7 @@ class WindowReader:
         try:
             return [np.asarray(future.result()) for future in futures]
         except READ_ERRORS as error:
-            action = "Read only seconds of rows in Store.recordings(), and run Store.validate()"
-            raise StoreError(sentence("reading failed", self._path, "stored seconds", error, action)) from error
+            raise StoreError(sentence("reading failed", self._path, "stored seconds", error, LOOK)) from error
 
     def _array(self, path: str, first: int, stop: int) -> ts.TensorStore:
         if path not in self._open or stop > self._open[path].shape[0]:

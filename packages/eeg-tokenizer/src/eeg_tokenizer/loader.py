@@ -6,7 +6,7 @@ Shapes: B batch, C channels, A seconds, W windows.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from typing import Generic, Protocol, Self, TypeVar
@@ -16,7 +16,7 @@ from eeg_store import SFREQ_HZ, Store, WindowReader
 from numpy.typing import NDArray
 
 from eeg_tokenizer.batch_plan import BatchPlan
-from eeg_tokenizer.batches import MODEL_UNIT_UV, Batch, BatchWriter, Sample
+from eeg_tokenizer.batches import MODEL_UNIT_UV, NO_CODE, Batch, BatchWriter, Sample
 from eeg_tokenizer.reader_processes import read_in_processes
 from eeg_tokenizer.sampling import Indices
 from eeg_tokenizer.windows import GRID, Windows, WindowsError
@@ -51,7 +51,8 @@ class StoredWindows:
         self.windows = windows
         self._codes = codes
         if codes is not None:
-            grid = store.code_sets().get(codes, {}).get("grid")
+            attributes = store.code_sets().get(codes, {})
+            grid, self._n_codes = attributes.get("grid"), attributes.get("n_codes", 0)
             if grid != GRID:
                 raise WindowsError(
                     f"Cannot read the codes {codes[:16]} in {store.path}: expected the grid {GRID}, found {grid}. "
@@ -64,7 +65,8 @@ class StoredWindows:
         """Return the windows (B,) as one batch.
 
         Raises:
-            StoreError: the store has no such codes, or is damaged.
+            StoreError: the store is damaged.
+            WindowsError: codes that the tokenizer does not have, or none at all.
         """
         windows = self.windows
         montages = windows.montage[windows.recording[indices]]
@@ -73,7 +75,9 @@ class StoredWindows:
         starts = [second * SFREQ_HZ for second in first]
         codes = None
         if self._codes is not None:
-            codes = self._reader.read_codes(self._codes, list(zip(paths, first, seconds, strict=True)))
+            read = self._reader.read_codes(self._codes, list(zip(paths, first, seconds, strict=True)))
+            codes = [_usable(of.T, windows.montages[m].rows) for of, m in zip(read, montages, strict=True)]
+            self._check(codes, indices)
         shapes = [(len(windows.montages[montage].rows), n) for montage, n in zip(montages, seconds, strict=True)]
         writer = BatchWriter(shapes, indices.tolist(), codes=codes is not None)
         for row, values in self._reader.visit(list(zip(paths, starts, seconds, strict=True))):
@@ -82,10 +86,22 @@ class StoredWindows:
                 signal=_usable(values, montage.rows),
                 scale=self._scales[montages[row]],
                 channel=montage.slots,
-                codes=None if codes is None else _usable(codes[row].T, montage.rows),
+                codes=None if codes is None else codes[row],
             )
             writer.put(row, sample)
         return writer.batch
+
+    def _check(self, codes: Sequence[NDArray[np.int32]], indices: NDArray[np.int64]) -> None:
+        """Refuse codes (C, A) of windows that their tokenizer cannot have written; where a file is lost, all are -1."""
+        for values, index in zip(codes, indices, strict=True):
+            lowest, highest = int(values.min()), int(values.max())
+            if lowest < NO_CODE or not 0 <= highest < self._n_codes:
+                recording = self.windows.recordings[self.windows.recording[index]]
+                raise WindowsError(
+                    f"Cannot read the codes {str(self._codes)[:16]} of recording {recording!r}: expected some of 0 to "
+                    f"{self._n_codes - 1}, found {f'{lowest} to {highest}' if highest >= 0 else 'none'}. "
+                    "Run eeg-ingest validate, which names what to remove before they are encoded again."
+                )
 
 
 def read_ahead(read: Callable[[R], T], requests: Iterable[R], *, workers: int = 0) -> Generator[T, None, None]:

@@ -204,7 +204,7 @@ def _cut(store: Store, cut: _Cut, where: str | None) -> Windows:
         montage = montages[place[row["array"]]]
         starts, lengths = _cut_recording(row["segments"], montage.window_seconds, cut)
         quality = reader.read_quality(row["array"], row["first_second"], row["n_seconds"])[:, montage.rows]
-        kept = _window_means(np.any(quality[..., _NON_FINITE] > 0, axis=1), starts, lengths) == 0
+        kept = _window_means(np.any(quality[..., _NON_FINITE] != 0, axis=1), starts, lengths) == 0
         n_left_out += int((~kept).sum())
         if query is not None:
             whole = kept
@@ -274,11 +274,19 @@ def _cut_recording(
 def _window_means(
     values: NDArray[np.generic], starts: NDArray[np.int64], lengths: NDArray[np.uint8]
 ) -> NDArray[np.float64]:
-    """Return the means (W, ...) of values (seconds of the recording, ...) over each window."""
-    before = np.concatenate([np.zeros((1, *values.shape[1:])), np.cumsum(values, axis=0, dtype=np.float64)])
-    sums = before[starts + lengths] - before[starts]
-    means: NDArray[np.float64] = sums / lengths.reshape(-1, *[1] * (values.ndim - 1))
-    return means
+    """Return the means (W, ...) of values (seconds of the recording, ...) over each window; NaN where one of them is.
+
+    They are differences of running sums, in which one NaN or infinity would hide all windows after it.
+    """
+    finite = np.isfinite(values)
+
+    def sums(of: NDArray[np.generic]) -> NDArray[np.float64]:
+        before = np.concatenate([np.zeros((1, *of.shape[1:])), np.cumsum(of, axis=0, dtype=np.float64)])
+        over_windows: NDArray[np.float64] = before[starts + lengths] - before[starts]
+        return over_windows
+
+    means = sums(np.where(finite, values, 0)) / lengths.reshape(-1, *[1] * (values.ndim - 1))
+    return np.where(sums(~finite) == 0, means, np.nan)
 
 
 def _amount(starts: NDArray[np.int64], lengths: NDArray[np.uint8]) -> tuple[int, int]:

@@ -197,7 +197,7 @@ def _finite(
 ) -> npt.NDArray[np.bool_]:
     """Return for each window of a recording whether the file had numbers for all its samples."""
     quality = reader.read_quality(row["array"], row["first_second"], row["n_seconds"])
-    broken = (quality[:, usable, QUALITY_MEASURES.index("non_finite")] > 0).any(axis=1)
+    broken = (quality[:, usable, QUALITY_MEASURES.index("non_finite")] != 0).any(axis=1)
     broken_before = np.concatenate([[0], np.cumsum(broken)])
     start = np.array([window.start_sample for window in windows], dtype=np.int64) - row["first_second"] * SFREQ_HZ
     stop_second = -(-(start + window_s * SFREQ_HZ) // SFREQ_HZ)
