@@ -134,14 +134,40 @@ def test_a_killed_worker_costs_a_retry(
     process = start(tmp_path / "data.zarr")
     for count in (1, 5):
         _wait_for_recordings(tmp_path / "data.zarr", process, count)
-        for child in psutil.Process(process.pid).children():
-            if "spawn_main" in " ".join(child.cmdline()):
-                child.kill()
+        for worker in _workers_of(process):
+            worker.kill()
     out, err = process.communicate(timeout=100)
     assert process.returncode == 1, err
     assert f"{N_FILES} ingested, 0 present, 2 failed" in out
     assert "Traceback" not in err
     assert contents(tmp_path / "data.zarr") == undisturbed
+
+
+def test_a_worker_that_is_killed_while_it_starts_is_replaced(
+    start: Start, tmp_path: Path, undisturbed: dict[str, str], contents: Any
+) -> None:
+    process = start(tmp_path / "data.zarr")
+    while not (workers := _workers_of(process)):
+        time.sleep(0.01)
+    workers[0].kill()
+    out, err = process.communicate(timeout=100)
+    assert f"{N_FILES} ingested, 0 present, 2 failed" in out
+    assert "Traceback" not in err
+    assert contents(tmp_path / "data.zarr") == undisturbed
+
+
+def _workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    return [child for child in psutil.Process(process.pid).children() if "spawn_main" in " ".join(child.cmdline())]
+
+
+def test_a_scheduler_that_is_killed_is_told_in_a_line(cluster: Cluster, start: Start, tmp_path: Path) -> None:
+    process = start(tmp_path / "data.zarr", ("--scheduler", cluster.address))
+    _wait_for_recordings(tmp_path / "data.zarr", process, 1)
+    cluster.scheduler.kill()
+    _, err = process.communicate(timeout=100)
+    assert process.returncode == 1, err
+    assert "eeg-ingest: The work stopped: expected the scheduler to run until the end" in err
+    assert "Traceback" not in err
 
 
 @pytest.mark.parametrize("cluster", [2], indirect=True)

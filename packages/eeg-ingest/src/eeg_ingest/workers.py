@@ -249,7 +249,7 @@ class Workers:
         with _without_interrupts():
             cluster = self._stack.enter_context(
                 LocalCluster(
-                    n_workers=count,
+                    n_workers=0,  # one that dies while it starts would end the build with the cluster
                     threads_per_worker=1,
                     processes=True,
                     memory_limit=0,
@@ -260,6 +260,7 @@ class Workers:
                     preload=["eeg_ingest.preload"],  # while the plan is made
                 )
             )
+        cluster.scale(count)
         if dashboard:
             _show_dashboard(cluster.dashboard_link)
         else:  # Dask has plain pages all the same
@@ -300,7 +301,8 @@ def _without_interrupts() -> Iterator[None]:
 
 def _silence_dask() -> None:
     """Keep Dask's own messages, about workers that die or stop, from stderr; for good, as some come after the end."""
-    for name in ("distributed", "tornado", "asyncio"):
+    own = ("distributed.client", "tornado.application")  # to which Dask gives a level of their own
+    for name in ("distributed", "tornado", "asyncio", *own):
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
