@@ -181,12 +181,12 @@ def test_a_run_killed_at_random_ends_as_an_undisturbed_one(
 DIES_WHILE_SAVING = """
 import os, signal
 from eeg_tokenizer import checkpoint, cli
-replace = checkpoint._replace
+write_whole = checkpoint.write_whole
 def die(path, data):
     if path.parent.name == ".step-000000006.tmp" and path.name == "optimizer.safetensors":
         os.kill(os.getpid(), signal.SIGKILL)
-    replace(path, data)
-checkpoint._replace = die
+    write_whole(path, data)
+checkpoint.write_whole = die
 cli.main()
 """
 

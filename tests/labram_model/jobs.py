@@ -18,7 +18,7 @@ import torch
 from eeg_tokenizer.backbone import BackboneConfig
 from eeg_tokenizer.batches import Batch, Sample, collate
 from eeg_tokenizer.compute import Compute
-from eeg_tokenizer.distributed import Place, join
+from eeg_tokenizer.distributed import Place, join, wait_for_all
 from eeg_tokenizer.objective import start_codebook, start_heads, vqnsp_objective
 from eeg_tokenizer.schedule import adamw
 from eeg_tokenizer.sharding import shard
@@ -123,6 +123,7 @@ JOBS = {
     "masked": masked,
     "sharded": masked,
     "sharded_fast": sharded_fast,
+    "sharded_resumed": masked,
     "poisoned": poisoned,
     "golden_tokenizer": golden_tokenizer,
     "golden_masked": golden_masked,
@@ -158,6 +159,15 @@ def train(name: str, folder: Path, place: Place, **changes: Any) -> Path:
     return run
 
 
+def train_again(name: str, folder: Path, place: Place) -> None:
+    """Train a job, put its last checkpoint aside as `undisturbed`, and go on from the one before."""
+    run = train(name, folder, place, checkpoint_every=2)
+    if place.writes:
+        (run / "checkpoints" / "step-000000004").rename(run / "undisturbed")
+    wait_for_all(place)
+    train(name, folder, place, checkpoint_every=2)
+
+
 def _scored(job: Job) -> tuple[Batch, Tensor, Tensor]:
     batch = collate(windows(100))
     assert batch.codes is not None
@@ -176,6 +186,6 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     with join("cpu") as here:
         for job_name in sys.argv[2:]:
-            train(job_name, Path(sys.argv[1]), here)
+            (train_again if job_name.endswith("resumed") else train)(job_name, Path(sys.argv[1]), here)
     names = [thread.read_text().strip() for thread in Path("/proc/self/task").glob("*/comm")]
     sys.stdout.write(f"{[name for name in names if 'gloo' in name]}\n")

@@ -36,6 +36,21 @@ def document(*arguments: object) -> dict[str, Any]:
     return parsed
 
 
+def test_a_full_disk_is_told_with_the_file(
+    make_store: StoreMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    store, file = make_store(FEW), tmp_path / "tokenizer" / "recordings.json"
+    monkeypatch.setattr(os, "fsync", full)
+    result = run("pretrain", "--store", store, "--output", tmp_path, "--steps", 1)
+    told = f"[Errno 28] No space left on device: '{file}'. Put it right and repeat the command."
+    assert result.exit_code == 1
+    assert f"Error: Cannot read or write a file: {told}" in result.stderr.splitlines()
+    assert not list(file.parent.iterdir())
+
+
 @pytest.mark.pages
 def test_from_a_store_to_scores(make_store: StoreMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

@@ -94,6 +94,16 @@ def test_a_sharded_model_trains_as_a_whole_one_and_loads_in_one_process(together
     checkpoint.load_into(model, checkpoint.load_weights(together / "sharded"), together)
 
 
+def test_a_sharded_run_that_is_resumed_saves_what_an_undisturbed_one_does(together: Path) -> None:
+    run = together / "sharded_resumed"
+    for name in ("model", "optimizer"):
+        found, expected = (
+            (folder / f"{name}.safetensors").read_bytes()
+            for folder in (run / "checkpoints" / "step-000000004", run / "undisturbed")
+        )
+        assert found == expected, name
+
+
 def test_two_processes_find_the_official_losses(golden: Path, together: Path) -> None:
     for name, key in (("golden_tokenizer", "train_total_loss"), ("golden_masked", "loss")):
         with np.load(golden / f"{name.removeprefix('golden_')}.npz") as vectors:

@@ -55,7 +55,7 @@ def save_model(folder: Path, model: nn.Module, config: Mapping[str, Any]) -> Non
 def save_weights(folder: Path, weights: Mapping[str, Tensor], config: Mapping[str, Any]) -> None:
     """Write whole tensors as `save_model` does."""
     folder.mkdir(parents=True, exist_ok=True)
-    _replace(folder / _MODEL, safetensors.torch.save(dict(weights)))
+    write_whole(folder / _MODEL, safetensors.torch.save(dict(weights)))
     save_config(folder, config)
 
 
@@ -67,7 +67,7 @@ def save_config(folder: Path, config: Mapping[str, Any]) -> None:
 def save_document(path: Path, document: Mapping[str, Any]) -> None:
     """Write a JSON object by one rename."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    _replace(path, json.dumps(document, indent=2, allow_nan=False).encode())
+    write_whole(path, json.dumps(document, indent=2, allow_nan=False).encode())
 
 
 def load_config(folder: Path) -> dict[str, Any]:
@@ -167,8 +167,8 @@ def save_step(run: Path, done: Progressed, tensors: Snapshot, config: Mapping[st
     shutil.rmtree(beside, ignore_errors=True)
     try:
         save_weights(beside, tensors.weights, config)
-        _replace(beside / _OPTIMIZER, safetensors.torch.save(tensors.optimizer))
-        _replace(beside / _STATE, json.dumps(asdict(done)).encode())
+        write_whole(beside / _OPTIMIZER, safetensors.torch.save(tensors.optimizer))
+        write_whole(beside / _STATE, json.dumps(asdict(done)).encode())
         shutil.rmtree(folder, ignore_errors=True)
         beside.rename(folder)
         _sync_folder(folder.parent)
@@ -186,7 +186,7 @@ def save_step(run: Path, done: Progressed, tensors: Snapshot, config: Mapping[st
 
 def publish(run: Path, folder: Path) -> None:
     """Make a checkpoint's weights those of the run."""
-    _replace(run / _MODEL, (folder / _MODEL).read_bytes())
+    write_whole(run / _MODEL, (folder / _MODEL).read_bytes())
 
 
 def latest_step(run: Path) -> Path | None:
@@ -269,8 +269,12 @@ def _load_tensors(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def _replace(path: Path, data: bytes) -> None:
-    """Write a file beside, bring it to the disk, and rename it over `path`."""
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file beside, bring it to the disk, and rename it over `path`: a reader finds the old or the new one.
+
+    Raises:
+        OSError: no space, no permission, with `path` named; what was there before stays.
+    """
     beside = path.with_name(f".{path.name}.tmp")
     try:
         with beside.open("wb") as file:
@@ -278,8 +282,9 @@ def _replace(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)
-    except OSError:
+    except OSError as error:
         beside.unlink(missing_ok=True)
+        error.filename = str(path)  # the system names none where the disk is full
         raise
     _sync_folder(path.parent)
 

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from eeg_tokenizer.batches import MODEL_UNIT_UV, Batch
+from eeg_tokenizer.checkpoint import write_whole
 from eeg_tokenizer.inverse import signal_from_spectrum, spectrum_from_targets
-from eeg_tokenizer.record import write_whole
 from eeg_tokenizer.vqnsp import VQNSP
 
 EXAMPLES_FILE = "examples.safetensors"

@@ -17,7 +17,7 @@ from eeg_tokenizer import checkpoint, figures
 from eeg_tokenizer.examples import load_examples
 from eeg_tokenizer.metrics import last_record
 from eeg_tokenizer.plots import read_curves
-from eeg_tokenizer.record import read_run, write_whole
+from eeg_tokenizer.record import read_run
 from eeg_tokenizer.runs import flat
 
 PAGE = "report.html"
@@ -80,7 +80,7 @@ def write_page(run: Path) -> Path:
     state = f"{record.get('state', 'no record')}, step {record.get('step', '?')} of {record.get('steps', '?')}"
     template = Template((files("eeg_tokenizer") / "page.html").read_text(encoding="utf-8"))
     text = template.substitute(title=escape(title), subtitle=escape(state), sections="\n".join(sections))
-    write_whole(run / PAGE, text.encode())
+    checkpoint.write_whole(run / PAGE, text.encode())
     return run / PAGE
 
 

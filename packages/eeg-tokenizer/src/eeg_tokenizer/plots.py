@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from eeg_tokenizer.checkpoint import write_whole
 from eeg_tokenizer.metrics import read_metrics
 
 _COLUMNS = 3
@@ -51,7 +53,9 @@ def draw_curves(metrics: Path, png: Path) -> None:
             draw_curve(axes, name, curves, color=f"C{color}", several=len(names) > 1)
         of_parts = "parts of the loss (dashed: held out)"
         finish_panel(axes, of_parts if names == parts else _OF_THE_RUN.get(names[0], names[0].replace("_", " ")))
-    figure.savefig(png, dpi=110, format="png")
+    drawn = io.BytesIO()
+    figure.savefig(drawn, dpi=110, format="png")
+    write_whole(png, drawn.getvalue())
 
 
 def read_curves(metrics: Path) -> dict[str, Curve]:

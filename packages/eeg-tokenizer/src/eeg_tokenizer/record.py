@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -17,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from eeg_tokenizer.checkpoint import CheckpointError
+from eeg_tokenizer.checkpoint import CheckpointError, write_whole
 from eeg_tokenizer.machine import describe_machine, git_commit, peak_flops, versions
 from eeg_tokenizer.meter import Meter, Totals
 
@@ -170,16 +169,6 @@ def read_run(run: Path) -> dict[str, Any]:
             "Remove it to go on without the record of earlier sessions."
         ) from error
     return document
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file beside, bring it to the disk and rename it, so that a reader finds the old or the new one."""
-    beside = path.with_name(f".{path.name}.tmp")
-    with beside.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
 
 
 def _sessions(path: Path) -> list[dict[str, Any]]:

@@ -38,8 +38,12 @@ def is_sharded(model: nn.Module) -> bool:
 
 
 def whole(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the tensors, whole and on the CPU; all processes call it together where they are divided."""
-    return {name: _whole(tensor).detach().cpu().contiguous() for name, tensor in tensors.items()}
+    """Return the tensors, whole and on the CPU; all processes call it together where they are divided.
+
+    They meet in the order of the names: what was loaded from a file has another order in every process, and parts of
+    two tensors of one shape would be put together without an error.
+    """
+    return {name: _whole(tensor).detach().cpu().contiguous() for name, tensor in sorted(tensors.items())}
 
 
 def divided_like(tensor: Tensor, own: Tensor) -> Tensor:

@@ -340,7 +340,10 @@ def _run(command: Callable[[], T]) -> T:
         typer.echo(f"Error: the GPU's memory is full. Give a smaller --batch-size or --size. ({error})", err=True)
         raise typer.Exit(1) from error
     except FAILED as error:
-        typer.echo(f"Error: {error}", err=True)
+        # The system's own words, where no part of ours has found better ones.
+        bare = isinstance(error, OSError) and error.errno is not None
+        told = f"Cannot read or write a file: {error}. Put it right and repeat the command." if bare else str(error)
+        typer.echo(f"Error: {told}", err=True)
         raise typer.Exit(1) from error
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import signal
@@ -148,7 +147,7 @@ def finetune(options: FinetuneOptions) -> tuple[dict[str, Any], int]:
             checkpoint.publish(options.output, selection.folder)
             result["train"] = goal.count(readers["train"].windows)
             result |= {name: score_split(best, readers[name], goal, place.device) for name in ("val", "test")}
-            _write_result(options.output / RESULT, result)
+            checkpoint.save_document(options.output / RESULT, result)
         write_page(options.output)
     return result, outcome.exit_code
 
@@ -314,9 +313,3 @@ def _result(
         "windows_left_out_not_finite": labelled.left_out_not_finite,
         **({"windows_left_out_without_target": labelled.left_out_without_target} if task.targets else {}),
     }
-
-
-def _write_result(path: Path, result: dict[str, Any]) -> None:
-    beside = path.with_name(f".{path.name}.tmp")
-    beside.write_text(json.dumps(result, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    beside.replace(path)
