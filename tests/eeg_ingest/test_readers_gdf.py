@@ -93,6 +93,27 @@ def test_gdf_of_several_rates_and_types(tmp_path: Path, version: str, tags: int)
     assert eeg_channel.limits_uv == pytest.approx((-3276.75, 3276.65))
 
 
+@pytest.mark.parametrize(("kind", "nothing"), [(3, -32768.0), (279, -32768.0), (16, np.nan)])
+def test_gdf_is_cut_at_marks_of_a_new_segment(tmp_path: Path, kind: int, nothing: float) -> None:
+    """What every signal lacks is of no segment; what one signal lacks is kept."""
+    values = np.round(np.random.default_rng(5).normal(0, 200, (2, 1250)))
+    values[:, 490:520] = nothing  # the mark is at sample 500
+    values[0, 520:530] = nothing
+    values[:, 800:810] = values[:, 1200:] = nothing
+    path = mixed_gdf(tmp_path / "x.gdf", [("Fz", values[0], 125, kind), ("Cz", values[1], 125, kind)])
+    path.write_bytes(path.read_bytes().replace(struct.pack("<2H", 769, 770), struct.pack("<2H", 32766, 770)))
+    recording = open_recording(path)
+    assert [(part.start_sample, part.n_samples, part.onset_s) for part in recording.segments] == [
+        (0, 490, 0.0),
+        (520, 280, 2.08),
+        (810, 390, 3.24),
+    ]
+    assert recording.warnings[-1] == "3 segments: cut at marks of a new one; 90 samples hold nothing"
+    np.testing.assert_allclose(recording.read_uv([0, 1], 520, 1250), values[:, 520:] / 10, atol=1e-4)
+    with pytest.raises(IndexError):
+        recording.read_uv([0], 1240, 1251)
+
+
 def test_gdf_without_an_event_table(tmp_path: Path) -> None:
     signal = np.round(eeg(scale=5) * 1000)
     path = gdf(tmp_path / "x.gdf", signal, b"uV", kind=3)

@@ -11,9 +11,13 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 from eeg_ingest.build import build
+from eeg_ingest.recipe import load_recipe, write_task
 from eeg_ingest.sources import load_sources
 from eeg_ingest.workers import Workers
 from eeg_store import SCALE_UV, Store, WindowReader
+from labram_model.labelled import labelled_windows
+from labram_model.split import divide
+from labram_model.task import load_task
 
 from tests.integration.mne_reference import filter_with_mne
 
@@ -65,6 +69,18 @@ class Ingested:
         row = self.rows[file]
         seconds = WindowReader(self.store).read_seconds(row["array"], row["first_second"], row["n_seconds"])
         return seconds.transpose(1, 0, 2).reshape(seconds.shape[1], -1).astype(np.float64) * SCALE_UV
+
+    def classes(self, task: str) -> dict[str, set[tuple[str, str]]]:
+        """The subject and the event's label of each window of a task of the recipe, in each of its splits."""
+        path = self.store.path.with_suffix(".task.yaml")
+        source = next(iter(self.rows.values()))["source"]
+        path.write_text(write_task(load_recipe(source), task), encoding="utf-8")
+        loaded = load_task(path)
+        division = divide(loaded.split, labelled_windows(self.store, loaded), list(loaded.event_labels))
+        return {
+            split: {(window.subject.partition("/")[2], window.event_label) for window in windows}
+            for split, windows in division.windows.items()
+        }
 
     def assert_is(self, file: str, wanted_uv: Array, sfreq_hz: int) -> None:
         """The stored signal is what MNE makes of `wanted_uv` (C, S), read from the file by other means."""

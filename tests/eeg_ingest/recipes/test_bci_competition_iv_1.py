@@ -66,3 +66,21 @@ def test_the_signal_is_a_tenth_of_a_microvolt_a_count(tree: Path, ingested: Inge
 def test_cues_count_from_one_and_are_called_as_the_file_says(ingested: Ingested) -> None:
     assert ingested.events(CALIB) == [(2.0, 4.0, "foot"), (10.0, 4.0, "left"), (18.0, 4.0, "left")]
     assert ingested.events(EVAL) == []
+
+
+def test_the_release_at_100_hz(tmp_path: Path) -> None:
+    """Cues count its own samples."""
+    folder, file = tmp_path / "BCICIV_1", "BCICIV_1_mat/BCICIV_calib_ds1f.mat"
+    (folder / file).parent.mkdir(parents=True)
+    counts = np.rint(eeg_uv(3, 59, 2450, 100).T / 0.1).astype(np.int16)
+    clab = np.array(NAMES, object)[None]
+    nfo = {"fs": 100, "classes": np.array(["left", "foot"], object)[None], "clab": clab}
+    mrk = {"pos": np.array([[201, 1001, 1801]]), "y": np.array([[1, -1, -1]])}
+    scipy.io.savemat(folder / file, {"cnt": counts, "nfo": nfo, "mrk": mrk}, do_compression=True)
+    ingested = ingest("bci_competition_iv_1", folder, release="100hz")
+    assert ingested.failures == {}
+    row = ingested.rows[file]
+    assert (row["subject"], row["session"], row["original_sfreq_hz"], row["n_seconds"]) == ("f", "calib", 100, 24)
+    assert [name.upper() for name in NAMES] == [name.upper() for name in ingested.channels(file)]
+    ingested.assert_is(file, scipy.io.loadmat(folder / file)["cnt"].T * 0.1, 100)
+    assert ingested.events(file) == [(2.0, 4.0, "foot"), (10.0, 4.0, "left"), (18.0, 4.0, "left")]

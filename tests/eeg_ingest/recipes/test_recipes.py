@@ -53,6 +53,8 @@ def test_every_recipe_has_a_mimic_and_a_row_in_the_docs(name: str) -> None:
     here = Path(__file__).parent
     tests = [file.read_text(encoding="utf-8") for file in here.glob("test_*.py")]
     assert name in MIMICS or any(f'ingest("{name}"' in text for text in tests)
+    for release in load_recipe(name).releases:
+        assert any(f'ingest("{name}"' in text and f'release="{release}"' in text for text in tests)
     page = (here.parents[2] / "docs" / "recipes.md").read_text(encoding="utf-8")
     assert page.count(f"\n| `{name}` | ") == 1
 

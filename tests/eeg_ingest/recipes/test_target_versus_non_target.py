@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.io
 
 from tests.eeg_ingest.recipes.mimic import Ingested, eeg_uv, ingest
 
@@ -61,3 +62,26 @@ def test_the_signal_is_that_of_pandas(tree: Path, ingested: Ingested) -> None:
 def test_flashes_of_targets_and_others(ingested: Ingested) -> None:
     assert ingested.events(SESSION) == [(2, 0, "NonTarget"), (3, 0, "Target"), (4, 0, "NonTarget")]
     assert ingested.events(REST) == [(0, 20, "eyes closed")]
+
+
+def test_the_matlab_files_hold_the_same(tree: Path, ingested: Ingested, tmp_path: Path) -> None:
+    """As MOABB reads them: `DATA` (sample, 35), EEG in columns 1 to 32, 1 and 2 in the sum of the last two."""
+    folder = tmp_path / "mat"
+    names = {
+        "subject_01_mat/subject_01_session_01.mat": SESSION,
+        "subject_01_mat/subject_01_eyesclosed_before.mat": REST,
+    }
+    for file, of_csv in names.items():
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        table = pd.read_csv(tree / of_csv, header=None).to_numpy()
+        scipy.io.savemat(folder / file, {"DATA": table}, do_compression=True)
+    mat = ingest("target_versus_non_target", folder, release="mat")
+    assert mat.failures == {}
+    for file, of_csv in names.items():
+        row, wanted = mat.rows[file], ingested.rows[of_csv]
+        for key in ("subject", "session", "run", "original_sfreq_hz", "original_unit", "line_freq_hz", "n_seconds"):
+            assert row[key] == wanted[key]
+        assert mat.channels(file) == NAMES
+        assert mat.events(file) == ingested.events(of_csv)
+        np.testing.assert_allclose(mat.signal_uv(file), ingested.signal_uv(of_csv), atol=0.11)
+        mat.assert_is(file, scipy.io.loadmat(folder / file)["DATA"].T[1:33], RATE_HZ)

@@ -21,7 +21,7 @@ import typer
 from eeg_ingest.errors import StoppedError, UsageError
 from eeg_ingest.init import write_example
 from eeg_ingest.recipe import load_recipe, recipe_names, write_task
-from eeg_ingest.show_recipes import show, summary_of, table_of_recipes
+from eeg_ingest.show_recipes import show, summary_of, table_of_recipes, whole_of
 from eeg_ingest.sources import Sources, load_sources
 from eeg_ingest.summary import align, list_failures, summarize, table_of_sources
 
@@ -212,7 +212,7 @@ def recipes(
             _print(write_task(load_recipe(name), task))
         else:
             recipe = load_recipe(name)
-            _print({**summary_of(recipe), "keys": recipe.keys, "tasks": recipe.tasks} if as_json else show(recipe))
+            _print(whole_of(recipe) if as_json else show(recipe))
 
 
 @app.command()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from eeg_ingest.bids import NO_RECORDINGS, recording_globs
+from eeg_ingest.recipe import load_recipe
 from eeg_ingest.sources import Source
 
 SUFFIXES = (
@@ -51,8 +52,7 @@ def find_files(source: Source) -> tuple[list[FoundFile], list[Failure]]:
         reason = f"The path of the source cannot be read: expected a folder, found {found}. Correct it in sources.yaml."
         return [], [Failure(source.name, str(source.path), reason)]
     failures: list[Failure] = []
-    excluded = [re.compile(glob_pattern(glob)) for glob in source.exclude]
-    everything = sorted(file for file in _walk(source, failures) if not any(e.fullmatch(file) for e in excluded))
+    everything = _list(source, failures)
     anywhere = recording_globs(SUFFIXES) if source.bids else [f"**/*.{suffix}" for suffix in SUFFIXES]
     patterns = {text: glob_pattern(text) for text in source.files or anywhere}
     flags = 0 if source.files else re.IGNORECASE
@@ -109,6 +109,12 @@ def _character_class(inside: str) -> str:
     return f"(?!/)[{escaped}]" if escaped else "(?!)"
 
 
+def _list(source: Source, failures: list[Failure]) -> list[str]:
+    """Return the relative paths of all files that the source does not exclude, sorted."""
+    excluded = [re.compile(glob_pattern(glob)) for glob in source.exclude]
+    return sorted(file for file in _walk(source, failures) if not any(e.fullmatch(file) for e in excluded))
+
+
 def _walk(source: Source, failures: list[Failure]) -> Iterator[str]:
     """Yield the relative path of every file and .mff folder; note folders that cannot be read."""
 
@@ -152,17 +158,54 @@ def _problem(path: Path) -> str | None:
     return None
 
 
-def _nothing(source: Source, glob: str, everything: list[str]) -> str:
+def _nothing(source: Source, glob: str, everything: Sequence[str]) -> str:
     deeper = re.compile(glob_pattern(f"**/{glob}"))
     count = sum(1 for file in everything if deeper.fullmatch(file))
-    action = f"**/{glob} would match {count}" if count else "Correct files in sources.yaml"
+    folder = _folder_for(source, glob, everything)
+    found, action = "found none", "Correct files in sources.yaml"
+    if folder is not None:
+        action = f"Set path to {folder}"
+    elif count:
+        action = f"**/{glob} would match {count}"
+    elif other := _other_release(source, everything):
+        found, action = f"found those of {other[0]}", other[1]
+    return f"The pattern matches nothing: expected files in {source.path}, {found}. {action}."
+
+
+def _folder_for(source: Source, glob: str, everything: Sequence[str]) -> Path | None:
+    """Return the folder above the source's path from which a pattern would match: then path is a folder too deep."""
     pattern, above = re.compile(glob_pattern(glob)), ""
-    for folder in (source.path, *source.path.parents[:2]):  # path names a folder of the dataset
+    for folder in (source.path, *source.path.parents[:2]):
         above = f"{folder.name}/{above}"
         if any(pattern.fullmatch(above + file) for file in everything):
-            action = f"Set path to {folder.parent}"
-            break
-    return f"The pattern matches nothing: expected files in {source.path}, found none. {action}."
+            return folder.parent
+    return None
+
+
+def advise_release(source: Source) -> str:
+    """Return what to add to the failures of a source whose files cannot be read: nothing, or the other release there.
+
+    Labels of one release may have the names of another's recordings.
+    """
+    other = _other_release(source, _list(source, []))
+    return f" There are files of {other[0]}, too. {other[1]}." if other else ""
+
+
+def _other_release(source: Source, everything: Sequence[str]) -> tuple[str, str] | None:
+    """Return of which other release of the source's recipe there are files, and the key to add or to remove."""
+    if source.recipe is None:
+        return None
+    recipe = load_recipe(source.recipe)
+    for release in (None, *recipe.releases):
+        globs = [] if release == source.release else recipe.keys_of(release)["files"]
+        patterns = [re.compile(glob_pattern(glob)) for glob in globs]
+        if any(pattern.fullmatch(file) for pattern in patterns for file in everything) or any(
+            _folder_for(source, glob, everything) for glob in globs
+        ):
+            if release is None:
+                return f"the recipe {recipe.name} itself", "Remove the key release"
+            return f"the release {release} of {recipe.name}", f"Add the key release: {release}"
+    return None
 
 
 def _printable(file: str) -> str:

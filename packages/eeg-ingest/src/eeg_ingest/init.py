@@ -10,6 +10,7 @@ sources:
   - recipe: siena                     # one of `eeg-ingest recipes`, which also tells how to get the data
     path: data/siena-scalp-eeg-database-1.0.0
     # Keys written here override the recipe's; null removes one.
+    # release: gdf                    # another published form of the dataset, where the recipe has any
 
   - name: mental-arithmetic           # letters, digits, ., _ and -; the name in the store
     path: data/eegmat                 # relative to this file; ~, ${NAME} and ${NAME:-default} are expanded
@@ -18,6 +19,7 @@ sources:
     # A regular expression, searched in each file's path below `path`. Its named groups are subject (needed),
     # session and run, and others that labels use.
     subject: '(?P<subject>Subject\d+)_(?P<state>\d)\.edf$'
+    # sessions_by: date               # a named group: a subject's files are sessions 1, 2, 3 in the order of its values
     line_freq_hz: 50                  # mains in Hz, or auto (the default): found in each recording
     licence: ODC-BY-1.0
     about:                            # optional, all of it: for those who find the data later

@@ -143,6 +143,7 @@ def write_plan(store: Path, sources: Sequence[Source], part: Part, tasks: Sequen
             "source": task.source.name,
             "file": task.found.file,
             "files": task.files,
+            "groups": dict(task.groups),
             "n_bytes": task.fingerprint.n_bytes,
             "fingerprint": task.fingerprint.digest,
         }
@@ -171,7 +172,7 @@ def forget_plan(store: Path) -> None:
 def _task(source: Source, row: dict[str, Any]) -> FileTask:
     found = FoundFile(source.name, row["file"], source.path / row["file"])
     fingerprint = Fingerprint(row["n_bytes"], row["fingerprint"])
-    return FileTask(found, source, tuple(row["files"]), source.groups(found.file) or {}, fingerprint)
+    return FileTask(found, source, tuple(row["files"]), row["groups"], fingerprint)
 
 
 def _digest(sources: Sequence[Source]) -> str:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from eeg_store import Store
 
 from eeg_ingest.duplicates import Fingerprint, fingerprint
-from eeg_ingest.files import Failure, FoundFile, find_files
+from eeg_ingest.files import Failure, FoundFile, advise_release, find_files
 from eeg_ingest.outcome import Failed, outcome_of
 from eeg_ingest.progress import Progress, log_traceback
 from eeg_ingest.readers import recording_files
@@ -21,7 +21,7 @@ from eeg_ingest.workers import Workers
 
 HEADERS_PER_TASK = 16
 FINGERPRINT_THREADS = 8  # waiting for disks and network file systems
-STORED = ["recording", "format", "n_channels", "original_sfreq_hz", "n_seconds"]
+STORED = ["recording", "session", "format", "n_channels", "original_sfreq_hz", "n_seconds"]
 HASHES = ["fingerprint", "n_bytes", "content_hash"]
 
 
@@ -78,6 +78,11 @@ def make_plan(sources: Sequence[Source], store: Store | None, workers: Workers) 
         row = stored.get(task.found.recording)
         if row is None:
             fresh.append(task)
+        elif row["session"] != task.groups.get("session"):
+            reasons[_key(task.found)] = (
+                f"The session has changed since it was ingested: expected {row['session']} as stored, found "
+                f"{task.groups.get('session')} by the files that are there now. Restore those, or build a new store."
+            )
         elif row["fingerprint"] == task.fingerprint.digest:
             present.append(task)
         else:
@@ -87,6 +92,7 @@ def make_plan(sources: Sequence[Source], store: Store | None, workers: Workers) 
             )
     headers = _read_headers(fresh, workers, reasons)
     healthy = [task for task in fresh if task.found.recording in headers]
+    _advise_releases(sources, fresh, [*present, *healthy], reasons)
     for duplicate, first in _duplicates(healthy, stored, workers, reasons).items():
         reasons[_key(duplicate)] = (
             f"The file is a duplicate: expected new content, found the same content as {first}. Leave one of them out."
@@ -109,6 +115,7 @@ def _find(sources: Sequence[Source]) -> tuple[list[FileTask], list[Failure]]:
     tasks: list[FileTask] = []
     failures: list[Failure] = []
     for source in sources:
+        first = len(tasks)
         found_files, problems = find_files(source)
         failures += problems
         with (
@@ -130,7 +137,34 @@ def _find(sources: Sequence[Source]) -> tuple[list[FileTask], list[Failure]]:
                 failures.append(Failure(*_key(found), _unmatched(source)))
             else:
                 tasks.append(FileTask(found, source, look[0], groups, look[1]))
+        if source.sessions_by is not None:
+            tasks[first:] = _with_sessions(tasks[first:], source.sessions_by)
     return tasks, failures
+
+
+def _advise_releases(
+    sources: Sequence[Source],
+    fresh: Sequence[FileTask],
+    readable: Sequence[FileTask],
+    reasons: dict[tuple[str, str], str],
+) -> None:
+    """Where no file of a source can be read, add to their reasons that those of another release are there, if so."""
+    fine = {task.found.source for task in readable}
+    advice = {s.name: advise_release(s) for s in sources if s.recipe is not None and s.name not in fine}
+    for task in fresh:
+        if task.found.source in advice:
+            reasons[_key(task.found)] += advice[task.found.source]
+
+
+def _with_sessions(tasks: Sequence[FileTask], group: str) -> Iterator[FileTask]:
+    """Number the sessions of each subject in the order of a named group, such as a date, which is not stored."""
+    values: dict[str | None, set[str]] = defaultdict(set)
+    for task in tasks:
+        values[task.groups.get("subject")].add(task.groups.get(group) or "")
+    for task in tasks:
+        order = sorted(values[task.groups.get("subject")])
+        session = str(1 + order.index(task.groups.get(group) or ""))
+        yield replace(task, groups={**task.groups, "session": session})
 
 
 def _look(found: FoundFile) -> Any:

@@ -20,13 +20,22 @@ FOLDER = Path(__file__).parent / "recipes"
 
 @dataclass(frozen=True)
 class Recipe:
-    """One dataset: `keys` are those of its source, without the path; `tasks` hold the keys of a task.yaml each."""
+    """One dataset: `keys` are those of its source, without the path; `tasks` hold the keys of a task.yaml each.
+
+    `releases` are other published forms of it: keys that override the recipe's, and `notes` on each.
+    """
 
     name: str
     keys: dict[str, Any]
     about: About
     expected: Expected
     tasks: dict[str, dict[str, Any]]
+    releases: dict[str, dict[str, Any]]
+    notes: dict[str, str]
+
+    def keys_of(self, release: str | None) -> dict[str, Any]:
+        """Return the keys of a release, or the recipe's own."""
+        return self.keys if release is None else _merged(self.keys, self.releases[release])
 
 
 @cache
@@ -47,13 +56,16 @@ def load_recipe(name: str) -> Recipe:
     if name not in recipe_names():
         raise UsageError(f"Unknown recipe: {_expected(name)}")
     keys, _ = read_yaml((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
-    tasks = keys.pop("tasks", {})
+    tasks, releases = keys.pop("tasks", {}), keys.pop("releases", {})
+    notes = {release: changes.pop("note") for release, changes in releases.items()}
     return Recipe(
         name,
         {"name": name, **keys},
         About.model_validate(keys["about"]),
         Expected.model_validate(keys["expected"]),
         tasks,
+        releases,
+        notes,
     )
 
 
@@ -61,17 +73,26 @@ def fill_in_recipes(raw: Any) -> tuple[Any, list[Mistake]]:
     """Complete the sources of a raw sources.yaml that name a recipe.
 
     The source's own keys override the recipe's: mappings merge key by key, everything else replaces, null removes.
-    Returns the completed value and a mistake for each recipe that does not exist.
+    Those of the `release` that it names come between. Returns the completed value, and a mistake for each recipe or
+    release that does not exist.
     """
     if not (isinstance(raw, Mapping) and isinstance(raw.get("sources"), list)):
         return raw, []
     sources, mistakes = [], []
     for number, source in enumerate(raw["sources"]):
-        name = source.get("recipe") if isinstance(source, Mapping) else None
+        name, release = (source.get(key) if isinstance(source, Mapping) else None for key in ("recipe", "release"))
+        place = ("sources", number, "release")
         if not isinstance(name, str):
             sources.append(source)
+            if name is None and release is not None:
+                what = "expected a recipe beside it, found none. Add recipe, or remove release."
+                mistakes.append(Mistake(place, what))
         elif name in recipe_names():
-            sources.append(_merged(load_recipe(name).keys, source))
+            recipe = load_recipe(name)
+            if isinstance(release, str) and release not in recipe.releases:
+                mistakes.append(Mistake(place, _expected_release(recipe, release)))
+            known = release if isinstance(release, str) and release in recipe.releases else None
+            sources.append(_merged(recipe.keys_of(known), source))
         else:
             mistakes.append(Mistake(("sources", number, "recipe"), _expected(name)))
             sources.append({"name": f"source-{number}", **source})  # what else is wrong with it is still told
@@ -105,6 +126,13 @@ def _merged(defaults: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, An
         else:
             merged[key] = value
     return merged
+
+
+def _expected_release(recipe: Recipe, release: str) -> str:
+    what = f"no release, of which the recipe {recipe.name} has none"
+    if recipe.releases:
+        what = f"a release of the recipe {recipe.name} ({', '.join(recipe.releases)})"
+    return f"expected {what}, found {release!r}. {suggest(release, recipe.releases) or 'Remove it.'}"
 
 
 def _expected(name: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -23,7 +23,14 @@ def summary_of(recipe: Recipe) -> dict[str, Any]:
         "hours": recipe.expected.hours,
         "access": recipe.about.access,
         "tasks": list(recipe.tasks),
+        "releases": list(recipe.releases),
     }
+
+
+def whole_of(recipe: Recipe) -> dict[str, Any]:
+    """Return all of a recipe as JSON values."""
+    releases = {name: {"note": recipe.notes[name], "keys": keys} for name, keys in recipe.releases.items()}
+    return {**summary_of(recipe), "keys": recipe.keys, "tasks": recipe.tasks, "releases": releases}
 
 
 def table_of_recipes(recipes: Sequence[Recipe]) -> str:
@@ -46,7 +53,6 @@ def show(recipe: Recipe) -> str:
     tasks = [f"{name}: eeg-ingest recipes {recipe.name} --task {name}" for name in recipe.tasks]
     entry = ["sources:", f"  - recipe: {recipe.name}", "    path: data   # the folder that Get names"]
     keys = {key: value for key, value in recipe.keys.items() if key not in ("about", "expected")}
-    written = yaml.safe_dump(keys, sort_keys=False, allow_unicode=True, width=_WIDTH, default_flow_style=None)
     paragraphs = [f"{label}: {value}" for label, value in (("Get", about.get), ("Access", about.access))]
     paragraphs += [f"Cite: {about.citation}", f"URL: {about.url}"]
     return "\n\n".join(
@@ -56,9 +62,20 @@ def show(recipe: Recipe) -> str:
             _block("In sources.yaml", entry),
             _block("Expected of the whole dataset", facts),
             _block("Tasks", tasks or ["none: the dataset has no labels that a class could be made of"]),
-            _block("Its keys, each of which your entry may override", written.splitlines()),
+            *(_release(name, recipe.notes[name], changes) for name, changes in recipe.releases.items()),
+            _block("Its keys, each of which your entry may override", _written(keys)),
         ]
     )
+
+
+def _release(name: str, note: str, changes: Mapping[str, Any]) -> str:
+    lines = [note, f"In sources.yaml, beside recipe: `release: {name}`. What differs from the keys below:"]
+    return _block(f"Release {name}", [*lines, *_written(changes)])
+
+
+def _written(keys: Mapping[str, Any]) -> list[str]:
+    text = yaml.safe_dump(dict(keys), sort_keys=False, allow_unicode=True, width=_WIDTH, default_flow_style=None)
+    return text.splitlines()
 
 
 def _filled(text: str) -> str:

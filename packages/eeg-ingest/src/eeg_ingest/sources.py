@@ -124,6 +124,10 @@ class Source(Keys):
         default=None,
         description="Recipe that gives all keys but `path`; keys written here override its own, null removes one.",
     )
+    release: str | None = Field(
+        default=None,
+        description="Another published form of the dataset, where the recipe has any: `eeg-ingest recipes NAME`.",
+    )
     name: Annotated[str, AfterValidator(_name)] = Field(description="Name in the store: letters, digits, ., _ and -.")
     path: Path = Field(
         description="Folder of the dataset, relative to this file; ~, ${NAME} and ${NAME:-default} are expanded."
@@ -140,6 +144,11 @@ class Source(Keys):
         default=None,
         description="Regular expression, searched in the path relative to `path`, with the named group subject and "
         "optionally session, run, reference (which then counts instead of the file's), and others for labels.",
+    )
+    sessions_by: str | None = Field(
+        default=None,
+        description="Named group of `subject`, such as a date, by which a subject's files are its sessions 1, 2, 3. "
+        "All of a subject's files must be there at the first build.",
     )
     line_freq_hz: Annotated[float | Literal["auto"], BeforeValidator(_line_freq)] = Field(
         default="auto", description="Mains frequency to notch, or auto: found in each recording."
@@ -183,7 +192,7 @@ class Source(Keys):
     def spec(self) -> dict[str, Any]:
         """Return the options that change the data, as JSON values: they enter the store's spec hash."""
         keys = {"subject", "line_freq_hz", "unit", "channels", "labels"}
-        keys |= {key for key in ("reader", "targets", "bids") if getattr(self, key)}
+        keys |= {key for key in ("sessions_by", "reader", "targets", "bids") if getattr(self, key)}
         return self.model_dump(mode="json", by_alias=True, include=keys)
 
     def groups(self, file: str) -> dict[str, str | None] | None:
@@ -275,6 +284,8 @@ def _across_keys(raw: Any) -> Iterator[Mistake]:
             groups |= set(ENTITIES.values()) if source.get("bids") is True else set()
         except (re.error, TypeError):
             groups = None  # reported as a mistake of `subject`
+        ranked = source.get("sessions_by")
+        yield from mistakes_of_groups((*place, "sessions_by"), [ranked] if isinstance(ranked, str) else [], groups)
         targets = source.get("targets")
         if isinstance(targets, Mapping):
             groups_of_table = placeholders(targets.get("table"))

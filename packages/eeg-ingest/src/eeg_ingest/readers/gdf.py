@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from eeg_ingest.recording import Channel, ChannelType, Event, IngestError, Recor
 from eeg_ingest.units import UV_PER_UNIT, settle_unit
 
 Line = tuple[float, float]
+_SCAN_SAMPLES = 2**16
+_NEW_SEGMENT = "32766"  # GDF's code 0x7ffe: the signal goes on here after a break
 
 
 class GdfRecording(Recording):
@@ -42,23 +45,29 @@ class GdfRecording(Recording):
         )
         sfreq_hz = main_rate(channels)
         self._record_samples = next(s.n_samples for s in header.signals if s.sfreq_hz == sfreq_hz)
+        self._n_mapped = header.n_records * self._record_samples
+        events, warnings = _events(path, header, sfreq_hz), list(header.warnings)
+        segments = self._segments(events, sfreq_hz)
+        if len(segments) > 1:
+            n_void = self._n_mapped - sum(segment.n_samples for segment in segments)
+            warnings.append(f"{len(segments)} segments: cut at marks of a new one; {n_void} samples hold nothing")
         super().__init__(
             format="gdf",
             sfreq_hz=sfreq_hz,
             channels=channels,
-            segments=(Segment(0, header.n_records * self._record_samples, 0.0),),
-            events=_events(path, header, sfreq_hz),
+            segments=segments,
+            events=events,
             files=(str(path),),
             reference=common_reference([channel.name for channel in channels if channel.type == "eeg"]),
-            warnings=list(header.warnings),
+            warnings=warnings,
         )
         if constant and unit is None:
             correct_constant_unit(self)
 
     def read_uv(self, channels: Sequence[int], start_sample: int, stop_sample: int) -> npt.NDArray[np.float32]:
         """Read (len(channels), stop - start) in µV. See `Recording.read_uv`."""
-        if not 0 <= start_sample <= stop_sample <= self.n_samples:
-            raise IndexError(f"samples {start_sample} to {stop_sample} of {self.n_samples}")
+        if not 0 <= start_sample <= stop_sample <= self._n_mapped:
+            raise IndexError(f"samples {start_sample} to {stop_sample} of {self._n_mapped}")
         out = np.empty((len(channels), stop_sample - start_sample), dtype=np.float32)
         for row, index in enumerate(channels):
             channel, line = self.channels[index], self._uv[index]
@@ -84,6 +93,30 @@ class GdfRecording(Recording):
         else:
             samples = part.reshape(-1).view(signal.dtype)
         return samples[start - first * signal.n_samples :][: stop - start]
+
+    def _segments(self, events: Sequence[Event], sfreq_hz: float) -> tuple[Segment, ...]:
+        """Cut at the marks of a new segment; in a file that has some, what holds no value is of no segment."""
+        marks = sorted({round(event.onset_s * sfreq_hz) for event in events if event.label == _NEW_SEGMENT} - {0})
+        if not marks:
+            return (Segment(0, self._n_mapped, 0.0),)
+        edges: list[int] = []  # of the stretches with values: where one starts, where it stops, ...
+        before = True
+        for start in range(0, self._n_mapped, _SCAN_SAMPLES):
+            void = self._void(start, min(start + _SCAN_SAMPLES, self._n_mapped))
+            edges += (start + np.flatnonzero(np.diff(void, prepend=before))).tolist()
+            before = bool(void[-1])
+        stretches = zip(edges[::2], [*edges[1::2], self._n_mapped], strict=False)
+        cuts = [pairwise([start, *(m for m in marks if start < m < stop), stop]) for start, stop in stretches]
+        return tuple(Segment(start, stop - start, start / sfreq_hz) for cut in cuts for start, stop in cut)
+
+    def _void(self, start: int, stop: int) -> npt.NDArray[np.bool_]:
+        """(S): where every signal is NaN, or at the lowest of its digital range as writers put it in place of NaN."""
+        void = np.ones(stop - start, np.bool_)
+        for signal in self._signals:
+            if signal.n_samples == self._record_samples:
+                samples = self._digital(signal, start, stop)
+                void &= ~np.isfinite(samples) if samples.dtype.kind == "f" else samples <= min(signal.digital)
+        return void
 
     def rescale(self, factor: float) -> None:
         """Take the EEG channels' numbers for `factor` times as many µV."""
