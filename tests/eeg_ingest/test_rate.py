@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+import scipy.signal
 from eeg_ingest.montage import choose_channels
 from eeg_ingest.rate import RATE_DOUBT, doubt_rate
 from eeg_ingest.readers import open_recording
@@ -63,8 +64,23 @@ def test_other_tones_beside_the_hum_raise_no_doubt(memory_recording: MemoryRecor
     assert doubt_rate(memory_recording(uv, 256.0), range(6), 50.0) is None
 
 
-def test_a_harmonic_that_a_notch_has_left_raises_no_doubt(memory_recording: MemoryRecordingMaker) -> None:
-    assert doubt_rate(memory_recording(hum(0, 500, 100.0), 500.0), range(6), 50.0) is None  # as 250 Hz would be
+@pytest.mark.parametrize("quality", [10, 30, 100])
+def test_a_harmonic_that_a_notch_has_left_raises_no_doubt(
+    memory_recording: MemoryRecordingMaker, quality: float
+) -> None:
+    uv = hum(0, 500, 50.0) + hum(1, 500, 100.0)
+    notched = scipy.signal.filtfilt(*scipy.signal.iirnotch(50, quality, 500), uv)
+    assert doubt_rate(memory_recording(notched, 500.0), range(6), 50.0) is None  # as 250 Hz would be
+
+
+@pytest.mark.parametrize(("true_hz", "mains_hz"), [(125, 50.0), (250, 50.0), (160, 60.0), (256, 60.0)])
+def test_twice_the_rate_puts_the_hum_on_its_own_harmonic(
+    memory_recording: MemoryRecordingMaker, true_hz: int, mains_hz: float
+) -> None:
+    for seed in range(5):
+        doubt = doubt_rate(memory_recording(hum(seed, true_hz, mains_hz, 80), 2.0 * true_hz), range(6), "auto")
+        assert doubt is not None
+        assert f"{true_hz} Hz would put it at {mains_hz:g} Hz" in doubt
 
 
 def test_short_and_flat_recordings_raise_no_doubt(memory_recording: MemoryRecordingMaker) -> None:

@@ -117,6 +117,14 @@ def test_a_railed_and_a_flat_channel(audit_of: Audit, seed: int) -> None:
     assert "1 of them at the converter's limit" in findings[0].found
 
 
+def test_a_channel_of_which_the_last_bit_flickers_is_flat(audit_of: Audit) -> None:
+    uv = brain(0)
+    uv[4] = np.random.default_rng(0).integers(-1, 2, uv.shape[1]) * 0.04  # 0.1 µV is the store's step
+    findings = audit_of({**healthy(0), "head": Head(uv)})
+    assert [(f.name, f.weight, f.recordings) for f in findings] == [("railed_channels", "warning", ("head",))]
+    assert findings[0].found.startswith("FZ constant")
+
+
 @pytest.mark.parametrize(("dead", "weighty"), [([9], []), ([9, 4], ["FZ constant for half of the time or more"])])
 def test_a_reference_that_is_known_to_be_flat(audit_of: Audit, dead: list[int], weighty: list[str]) -> None:
     uv = brain(0)

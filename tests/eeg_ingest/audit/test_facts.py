@@ -48,7 +48,8 @@ def test_labels_after_the_end(audit_of: Audit) -> None:
     ("lengths_s", "short"),
     [
         ([125, 125, 125, 124, 126, 40], ["h5"]),
-        ([125, 125, 125, 124, 126, 80], []),  # more than half
+        ([125, 125, 125, 124, 126, 63], ["h5"]),  # a half
+        ([125, 125, 125, 124, 126, 80], []),
         ([125, 125, 125, 125, 61, 61], []),  # another task
         ([10, 90, 300, 700, 1500, 20], []),  # of any length
         ([125, 125, 60], []),  # too few to know

@@ -17,7 +17,9 @@ from eeg_ingest.transforms import rfft
 
 RATE_DOUBT = "the sampling rate of the header is doubtful"  # how such a warning in a recording's row begins
 # Rates that amplifiers and published data sets have.
-COMMON_RATES_HZ = (100, 125, 128, 160, 200, 220, 250, 256, 300, 400, 500, 512, 600, 1000, 1024, 2000, 2048, 2500, 5000)
+COMMON_RATES_HZ = (
+    *(100, 125, 128, 160, 200, 220, 240, 250, 256, 300, 400, 500, 512, 600, 1000, 1024, 2000, 2048, 2500, 5000),
+)
 N_CHANNELS = 8
 N_STRETCHES = 8
 STRETCH_S = 8
@@ -26,6 +28,8 @@ MIN_RATIO = 3.0
 NO_HUM_RATIO = 2.0  # that of `eeg_ingest.mains`
 MAINS_ERROR = 0.0015  # mains wander by 0.1 % at most, clocks by less
 HARMONIC_ERROR = 0.005  # in orders: 100 Hz is left in recordings that were notched at 50 Hz before publication
+DOUBLED_RATIO = 10.0  # of a tone at twice the mains, where nothing hums at the mains itself ...
+UNTOUCHED = 0.7, 0.2  # ... nor was taken out of it: least ratio of the loudest bin there, and of the quietest
 SAME_RATE = 0.02  # rates closer than this are one: a tone cannot tell them from a mains that wanders
 NEAR_BINS, FAR_BINS = 12, 40  # of an eighth of a hertz: 1.5 to 5 Hz beside a tone
 
@@ -52,7 +56,7 @@ def doubt_rate(recording: Recording, indices: Sequence[int], line_freq_hz: float
         return None
     tone_hz = _vertex(power, tone) * resolution_hz
     declared_hz = recording.sfreq_hz
-    if _is_harmonic(tone_hz):
+    if _is_harmonic(tone_hz) and not (ratios[tone] >= DOUBLED_RATIO and _is_untouched(ratios, tone / 2, resolution_hz)):
         return None
     for rate_hz, (mains_hz, order) in product(COMMON_RATES_HZ, product(known, (1, 2))):
         moved_hz = order * mains_hz * declared_hz / rate_hz
@@ -62,6 +66,13 @@ def doubt_rate(recording: Recording, indices: Sequence[int], line_freq_hz: float
                 f"it at {order * mains_hz:g} Hz"
             )
     return None
+
+
+def _is_untouched(ratios: npt.NDArray[np.float64], place: float, resolution_hz: float) -> bool:
+    """Whether no notch took the hum out at a bin: 0.5 is the most that one leaves there, and in its middle nothing."""
+    width = _bins(0.5, resolution_hz)
+    around = ratios[round(place) - width : round(place) + width + 1]
+    return bool(around.max() >= UNTOUCHED[0] and around.min() >= UNTOUCHED[1])
 
 
 def _is_harmonic(tone_hz: float) -> bool:

@@ -13,6 +13,9 @@ from eeg_ingest.audit.look import Look
 from eeg_ingest.channel_types import parse_label
 
 DEAD_SHARE = 0.5
+LEAST_UV = (
+    1.0  # of typical channels, beside which one without any signal is dead: smaller ones are a matter of the unit
+)
 ALIKE = 0.98  # median correlation of all pairs: EEG of one head reaches 0.85, a common calibration signal 0.9995
 MIN_ALIKE = 4
 BLINKS_UV = (75.0, 1000.0)
@@ -23,11 +26,15 @@ FRONT = ("FP", "AF", "NZ", "F1", "F2", "F3", "F4", "F5", "F6", "F7", "F8", "F9",
 
 
 def check_railed(evidence: Evidence) -> Iterator[Finding]:
-    """Find channels that stand still or sit at the converter's limit for half of a recording or more."""
+    """Find channels that stand still or sit at the converter's limit for half of a recording or more.
+
+    So do those that only flicker by the converter's last bit: nothing is left of them in the store.
+    """
     flat = evidence.expected.flat or ()
 
     def dead(look: Look) -> list[int]:
-        return [c for c in np.flatnonzero(look.dead >= DEAD_SHARE).tolist() if look.channels[c] not in flat]
+        silent = np.isnan(look.amplitude_uv) & (look.typical_uv >= LEAST_UV)
+        return [c for c in np.flatnonzero((look.dead >= DEAD_SHARE) | silent).tolist() if look.channels[c] not in flat]
 
     looks = [look for look in evidence.looks if dead(look)]
     if not looks:

@@ -13,7 +13,7 @@ from eeg_ingest.audit.look import Look
 
 TAIL_S = 5  # writers fill the last record of a file with up to a few seconds
 LATE_S = 1.0
-SHORT = 0.5  # of the usual length
+SHORT = 0.6  # of the usual length
 STEADY = 0.1  # spread of the lengths (median absolute deviation) that makes one usual
 SAME_LENGTH = 0.05
 MIN_RECORDINGS = 5
@@ -46,7 +46,7 @@ def check_ends(evidence: Evidence) -> Iterator[Finding]:
 
 
 def check_lengths(evidence: Evidence) -> Iterator[Finding]:
-    """Find recordings that are less than half as long as the others of their run, where those are equally long.
+    """Find recordings that are half as long as the others of their run, or shorter, where those are equally long.
 
     Where a run has few recordings all are compared; a length that another recording has too is then a kind of its own.
     """
