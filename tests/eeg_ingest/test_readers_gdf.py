@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+from eeg_ingest.file import harmonize_file
 from eeg_ingest.readers import open_recording
 from eeg_ingest.recording import IngestError
 
@@ -112,6 +113,14 @@ def test_gdf_is_cut_at_marks_of_a_new_segment(tmp_path: Path, kind: int, nothing
     np.testing.assert_allclose(recording.read_uv([0, 1], 520, 1250), values[:, 520:] / 10, atol=1e-4)
     with pytest.raises(IndexError):
         recording.read_uv([0], 1240, 1251)
+
+
+def test_gdf_with_marks_and_no_values_says_so(tmp_path: Path) -> None:
+    nothing = np.full(1250, np.nan)
+    path = mixed_gdf(tmp_path / "x.gdf", [("Fz", nothing, 125, 16)])
+    path.write_bytes(path.read_bytes().replace(struct.pack("<2H", 769, 770), struct.pack("<2H", 32766, 32766)))
+    with pytest.raises(IngestError, match="found only NaN or infinity in 1 EEG channels"):
+        harmonize_file(path)
 
 
 def test_gdf_without_an_event_table(tmp_path: Path) -> None:

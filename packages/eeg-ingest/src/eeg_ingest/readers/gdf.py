@@ -97,8 +97,9 @@ class GdfRecording(Recording):
     def _segments(self, events: Sequence[Event], sfreq_hz: float) -> tuple[Segment, ...]:
         """Cut at the marks of a new segment; in a file that has some, what holds no value is of no segment."""
         marks = sorted({round(event.onset_s * sfreq_hz) for event in events if event.label == _NEW_SEGMENT} - {0})
+        whole = (Segment(0, self._n_mapped, 0.0),)
         if not marks:
-            return (Segment(0, self._n_mapped, 0.0),)
+            return whole
         edges: list[int] = []  # of the stretches with values: where one starts, where it stops, ...
         before = True
         for start in range(0, self._n_mapped, _SCAN_SAMPLES):
@@ -107,7 +108,8 @@ class GdfRecording(Recording):
             before = bool(void[-1])
         stretches = zip(edges[::2], [*edges[1::2], self._n_mapped], strict=False)
         cuts = [pairwise([start, *(m for m in marks if start < m < stop), stop]) for start, stop in stretches]
-        return tuple(Segment(start, stop - start, start / sfreq_hz) for cut in cuts for start, stop in cut)
+        segments = tuple(Segment(start, stop - start, start / sfreq_hz) for cut in cuts for start, stop in cut)
+        return segments or whole  # which holds nothing, as is told further on
 
     def _void(self, start: int, stop: int) -> npt.NDArray[np.bool_]:
         """(S): where every signal is NaN, or at the lowest of its digital range as writers put it in place of NaN."""
