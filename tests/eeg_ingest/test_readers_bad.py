@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import re
 import shutil
 import struct
 from collections.abc import Callable
@@ -98,6 +99,7 @@ def test_content_decides(tmp_path: Path, content: bytes, message: str, suffix: s
     path = tmp_path / f"x{suffix}"
     path.write_bytes(content)
     assert message in reason(path)
+    assert re.search(r"(Fetch|[Uu]npack|Leave|[Nn]ame|Check|[Pp]ut) [^.]*(\.\w+ [^.]*)?\.?$", reason(path)), "no action"
 
 
 def test_truncated_file_tells_how_much_is_there(sound: Path, tmp_path: Path) -> None:

@@ -89,7 +89,10 @@ def check_rising(times_s: Times, where: str) -> None:
         if len(bad) or len(back):
             row = first + int((bad if len(bad) else back + 1)[0])
             found = f"{times_s[row]:g}" + ("" if len(bad) else f" after {times_s[row - 1]:g}")
-            raise IngestError(f"{where} cannot be used: expected times that rise, found {found} in row {row + 1}.")
+            raise IngestError(
+                f"{where} cannot be used: expected times that rise, found {found} in row {row + 1}. "
+                "Correct the times, or fetch the file again."
+            )
 
 
 def rate_of(times_s: Times, declared_hz: float | None, nominal_hz: tuple[float, ...], where: str) -> float:

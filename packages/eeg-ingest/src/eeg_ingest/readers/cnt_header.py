@@ -55,7 +55,8 @@ def _votes(path: Path) -> dict[str, int]:
         data = _SETUP_BYTES + _CHANNEL_BYTES * n_channels
         if n_channels == 0 or rate_hz == 0 or data >= size:
             raise IngestError(
-                f"The header declares {n_channels} channels at {rate_hz} Hz, which does not fit a file of {size} bytes."
+                f"The header declares {n_channels} channels at {rate_hz} Hz, which does not fit a file of {size} "
+                "bytes. Fetch it again."
             )
         votes: dict[str, int] = {}
         for n_bytes in (2, 4):

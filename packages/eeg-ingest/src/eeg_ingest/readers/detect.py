@@ -58,7 +58,10 @@ def _detect(path: Path) -> str:
     if path.is_dir():
         if (path / "info.xml").is_file() and (path / "signal1.bin").is_file():
             return "egi-mff"
-        raise IngestError("A folder that is no EGI MFF recording: expected info.xml and signal1.bin in it.")
+        raise IngestError(
+            "A folder that is no EGI MFF recording: expected info.xml and signal1.bin in it, found "
+            "other files. Fetch it again, or leave it out."
+        )
     if not path.is_file():
         raise IngestError(f"No file {path.name}.")
     with path.open("rb") as file:
@@ -118,7 +121,10 @@ def _by_variables(path: Path) -> str:
         raise IngestError(f"A damaged MATLAB or HDF5 file: {error}. Fetch it again.") from error
     if "EEG" in names or {"srate", "nbchan", "data"} <= names:
         return "eeglab"
-    raise IngestError("A MATLAB or HDF5 file that is neither EEGLAB nor NWB: expected a variable EEG or nwb_version.")
+    raise IngestError(
+        "A MATLAB or HDF5 file that is neither EEGLAB nor NWB: expected a variable EEG or nwb_version, found neither. "
+        "Leave it out, or declare its layout in `reader` of the source."
+    )
 
 
 def _by_text(path: Path, text: str) -> str | None:
@@ -163,7 +169,10 @@ def _by_name(path: Path, head: bytes, text: str) -> str:
         return "eximia"
     if is_riff(head):
         looks = f"a RIFF container of {text[8:12]!r}"
-    raise IngestError(f"No EEG format that is supported: expected {FORMATS}, found {looks}.")
+    raise IngestError(
+        f"No EEG format that is supported: expected {FORMATS}, found {looks}. Leave it out, or declare its layout in "
+        "`reader` of the source."
+    )
 
 
 def _is_text(head: bytes) -> bool:

@@ -118,7 +118,9 @@ class EdfRecording(Recording):
         onsets, annotations = _annotations(header, self._map)
         if header.continuity == "D":
             if not onsets:
-                raise IngestError("The file is interrupted (EDF+D) but has no annotation signal that says where.")
+                raise IngestError(
+                    "The file is interrupted (EDF+D) but has no annotation signal that says where. Fetch it again."
+                )
             segments = segments_of_records(onsets, self._record_samples, sfreq_hz)
         else:
             segments = (Segment(0, header.n_records * self._record_samples, 0.0),)

@@ -64,7 +64,9 @@ def segments_of_records(onsets_s: Sequence[float | None], record_samples: int, s
         gap_s = onset_s - end_s
         end_s = onset_s + record_samples / sfreq_hz
         if gap_s < -tolerance_s:
-            raise IngestError(f"Data record {index + 1} starts {-gap_s:.3f} s before the record before it ends.")
+            raise IngestError(
+                f"Data record {index + 1} starts {-gap_s:.3f} s before the record before it ends. Fetch it again."
+            )
         if segments and gap_s <= tolerance_s:
             last = segments[-1]
             segments[-1] = Segment(last.start_sample, last.n_samples + record_samples, last.onset_s)

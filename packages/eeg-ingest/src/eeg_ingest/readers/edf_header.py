@@ -90,10 +90,12 @@ def read_header(path: Path) -> EdfHeader:
         n_signals = _integer(fixed[252:256], "number of signals")
         n_bytes = _integer(fixed[184:192], "number of header bytes")
         if n_signals < 1:
-            raise IngestError(f"The header declares {n_signals} signals: expected at least 1.")
+            raise IngestError(f"The header declares {n_signals} signals: expected at least 1. Fetch it again.")
         expected = _FIXED_BYTES * (1 + n_signals)
         if n_bytes != expected:
-            raise IngestError(f"The header declares {n_bytes} bytes for {n_signals} signals: expected {expected}.")
+            raise IngestError(
+                f"The header declares {n_bytes} bytes for {n_signals} signals: expected {expected}. Fetch it again."
+            )
         if size < n_bytes:
             raise IngestError(f"The header holds {size} of {n_bytes} bytes: the copy is incomplete. Fetch it again.")
         signals = _read_signals(file.read(n_bytes - _FIXED_BYTES), n_signals)
@@ -101,10 +103,12 @@ def read_header(path: Path) -> EdfHeader:
     continuity = reserved[4] if reserved[:4] in ("EDF+", "BDF+") and reserved[4] in "CD" else ""
     record_s = _number(fixed[244:252], "duration of a data record")
     if record_s < 0 or (record_s == 0 and any(not signal.is_annotation for signal in signals)):
-        raise IngestError(f"The header declares data records of {record_s:g} s: expected more than 0.")
+        raise IngestError(f"The header declares data records of {record_s:g} s: expected more than 0. Fetch it again.")
     fastest = max(signal.n_samples for signal in signals)
     if record_s and not fastest / record_s <= _MAX_SFREQ_HZ:
-        raise IngestError(f"The header declares {fastest} samples in {record_s:g} s: no EEG is that fast.")
+        raise IngestError(
+            f"The header declares {fastest} samples in {record_s:g} s: no EEG is that fast. Fetch it again."
+        )
     record_bytes = sum(signal.n_samples for signal in signals) * (3 if is_bdf else 2)
     declared = _integer(fixed[236:244], "number of data records")
     n_records, warnings = _count_records(declared, size - n_bytes, record_bytes)
@@ -119,7 +123,7 @@ def _count_records(declared: int, n_data_bytes: int, record_bytes: int) -> tuple
         dropped = f"; {rest} bytes of an unfinished record are left out" if rest else ""
         return found, (f"the header leaves the record count open: {found} counted from the size{dropped}",)
     if declared < 1:
-        raise IngestError(f"The header declares {declared} data records: expected at least 1.")
+        raise IngestError(f"The header declares {declared} data records: expected at least 1. Fetch it again.")
     if found < declared:
         raise IngestError(f"The file holds {found} of {declared} data records: the copy is incomplete. Fetch it again.")
     if found > declared or rest:
@@ -143,7 +147,9 @@ def _read_signals(raw: bytes, n_signals: int) -> tuple[EdfSignal, ...]:
         label = labels[i].decode("latin-1").replace("\x00", " ").strip()
         count = _integer(n_samples[i], f"samples per record of {label!r}")
         if count < 1:
-            raise IngestError(f"The header declares {count} samples per record for {label!r}: expected at least 1.")
+            raise IngestError(
+                f"The header declares {count} samples per record for {label!r}: expected at least 1. Fetch it again."
+            )
         signals.append(
             EdfSignal(
                 label=label,

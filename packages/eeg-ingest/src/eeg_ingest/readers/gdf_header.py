@@ -81,7 +81,7 @@ def read_gdf_header(path: Path) -> GdfHeader:
         try:
             version = float(fixed[4:8].decode("latin-1"))
         except ValueError as error:
-            raise IngestError(f"The GDF version is no number: found {fixed[4:8]!r}.") from error
+            raise IngestError(f"The GDF version is no number: found {fixed[4:8]!r}. Fetch it again.") from error
         old = version < 1.9
         n_channels = struct.unpack("<I", fixed[252:256])[0] if old else struct.unpack("<H", fixed[252:254])[0]
         n_bytes = struct.unpack("<q", fixed[184:192])[0] if old else 256 * struct.unpack("<H", fixed[184:186])[0]

@@ -47,7 +47,8 @@ class MffRecording(Recording):
         names = _channel_names(path)
         if len(names) != self._n_channels:
             raise IngestError(
-                f"sensorLayout.xml of {path.name}: expected {self._n_channels} channels, found {len(names)}."
+                f"sensorLayout.xml of {path.name}: expected {self._n_channels} channels, found {len(names)}. "
+                "Fetch it again."
             )
         channels = [Channel(name, kind, sfreq_hz, "uV") for name, kind in names]
         channels += [Channel(name, _physiology_type(name), sfreq_hz, None) for name in _physiology_names(path)]
@@ -97,9 +98,11 @@ def _read_blocks(raw: npt.NDArray[np.uint8]) -> tuple[list[_Block], int, float]:
                 raise IngestError(f"{name} is damaged. Fetch the folder again.")
             words = _integers(raw, position + 16 + 4 * channels, channels)
             if len(set(words)) > 1 or words[0] & 0xFF != 32 or words[0] >> 8 < 1:
-                raise IngestError(f"{name}: expected 32-bit samples of one rate.")
+                raise IngestError(f"{name}: expected 32-bit samples of one rate, found others. Export it again.")
             if blocks and (channels, words[0] >> 8) != (n_channels, sfreq_hz):
-                raise IngestError(f"{name} changes the channels or the rate, which is not supported.")
+                raise IngestError(
+                    f"{name} changes the channels or the rate, which is not supported. Export each part alone."
+                )
             n_channels, sfreq_hz = channels, float(words[0] >> 8)
         elif kind == 0 and blocks:
             header_bytes = 4
@@ -144,7 +147,7 @@ def _eeg_signal(path: Path) -> int:
             break
         if _xml(path / f"info{number}.xml").find(".//fileDataType/EEG") is not None:
             return number
-    raise IngestError(f"No signal file of {path.name} holds EEG.")
+    raise IngestError(f"No signal file of {path.name} holds EEG. Leave it out.")
 
 
 def _gains(path: Path, number: int, n_channels: int) -> npt.NDArray[np.float32]:
@@ -213,7 +216,7 @@ def _segments(path: Path, blocks: Sequence[_Block]) -> tuple[Segment, ...]:
 def _whole(element: Any, key: str) -> int:
     text = (element.findtext(key) or "").strip()
     if not text.isdigit():
-        raise IngestError(f"epochs.xml: {key} is no number: found {text!r}.")
+        raise IngestError(f"epochs.xml: {key} is no number: found {text!r}. Fetch it again.")
     return int(text)
 
 
@@ -237,4 +240,4 @@ def _events(path: Path) -> Iterator[Event]:
                 duration_s = float(event.findtext("duration") or 0) / 1e9
                 yield Event(onset_s, duration_s, (event.findtext("code") or "").strip())
     except (ValueError, TypeError) as error:
-        raise IngestError(f"An event time of {path.name} cannot be read: {error}.") from error
+        raise IngestError(f"An event time of {path.name} cannot be read: {error}. Fetch it again.") from error
